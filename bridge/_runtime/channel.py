@@ -1,0 +1,347 @@
+"""The two ways across: `Outflow` from a thread to a loop, `Inflow` from a loop to threads.
+
+Both are bounded in bytes and in time, and both end in exactly one of three ways that are never confused: *ended*,
+*gone* (closed with a reason, which is raised on the other side), or not yet.
+
+Every shared variable is guarded by ``_lock``, held for a few instructions only. A thread that must wait does so on a
+condition over that lock, made at the first wait: most requests never need one. Waits are cut into slices so that a
+loop that has ended without a word is noticed too.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+# Seconds between two looks at whether the loop is still there; only paid by a thread that waits.
+_LOOK_EVERY_S = 0.25
+
+ITEM_OVERHEAD_BYTES = 64
+"""What an item costs besides its content, so that very small items are bounded too."""
+
+
+def _nothing() -> None:
+    """Take the place of a callback that is no longer wanted."""
+
+
+class _Waiting:
+    """Blocking waits over a lock that the owner holds: with a time limit, and aware of a dead loop."""
+
+    __slots__ = ("_condition", "_is_loop_running", "_lock", "_lost")
+
+    def __init__(
+        self, lock: threading.Lock, is_loop_running: Callable[[], bool], lost: Callable[[], Exception]
+    ):
+        self._lock = lock
+        self._is_loop_running = is_loop_running
+        self._lost = lost
+        self._condition: threading.Condition | None = None
+
+    def wait(self, is_over: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Wait until ``is_over()``; return False when the time is up. Lock held.
+
+        Raises:
+            Exception: what ``lost()`` makes, if the loop has ended.
+        """
+        if self._condition is None:
+            self._condition = threading.Condition(self._lock)
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while not is_over():
+            left_s = (
+                _LOOK_EVERY_S if deadline_s is None else min(_LOOK_EVERY_S, deadline_s - time.monotonic())
+            )
+            if left_s <= 0:
+                return False
+            if not self._condition.wait(left_s) and not is_over() and not self._is_loop_running():
+                raise self._lost()
+        return True
+
+    def wake(self) -> None:
+        """Wake all that wait. Lock held."""
+        if self._condition is not None:
+            self._condition.notify_all()
+
+
+class Outflow(Generic[T]):
+    """Items from one thread to one loop, with backpressure counted in bytes.
+
+    Args:
+        high_water_bytes: `wait_for_room` blocks while more than this is unsent.
+        notify: wakes the loop side; called by the thread side at most once until the loop side has taken.
+        is_loop_running: asked while a thread waits.
+        lost: makes the exception for a thread whose loop has ended.
+    """
+
+    __slots__ = (
+        "_error",
+        "_held_bytes",
+        "_high_water_bytes",
+        "_is_finished",
+        "_is_notified",
+        "_items",
+        "_lock",
+        "_notify",
+        "_waiting",
+        "reason",
+    )
+
+    def __init__(
+        self,
+        *,
+        high_water_bytes: int,
+        notify: Callable[[], None],
+        is_loop_running: Callable[[], bool],
+        lost: Callable[[], Exception],
+    ) -> None:
+        self._lock = threading.Lock()
+        self._items: deque[T] = deque()
+        self._held_bytes = 0
+        self._high_water_bytes = high_water_bytes
+        self._notify = notify
+        self._is_notified = False
+        self._is_finished = False
+        self._error: BaseException | None = None
+        self._waiting = _Waiting(self._lock, is_loop_running, lost)
+        self.reason: Exception | None = None
+        """Why nothing more is taken, or None."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes put and not yet reported as sent. Any thread."""
+        return self._held_bytes
+
+    # ---- Thread side ------------------------------------------------------------------------------------------
+
+    def put(self, items: tuple[T, ...], size_bytes: int) -> None:
+        """Hand items over; never blocks. Thread side.
+
+        Raises:
+            Exception: the reason, if the loop side has closed.
+            RuntimeError: after `finish`.
+        """
+        with self._lock:
+            if self.reason is not None:
+                raise self.reason
+            if self._is_finished:
+                raise RuntimeError("the exchange is over: nothing can be sent any more")
+            self._items.extend(items)
+            self._held_bytes += size_bytes + ITEM_OVERHEAD_BYTES * len(items)
+            is_first, self._is_notified = not self._is_notified, True
+        if is_first:
+            self._notify()
+
+    def wait_for_room(self, timeout_s: float | None) -> bool:
+        """Block while too much is unsent; return False when the time is up. Thread side.
+
+        Raises:
+            Exception: the reason, if the loop side has closed.
+        """
+        if self._held_bytes <= self._high_water_bytes:  # a stale look errs by one item at the most
+            return True
+        half_bytes = self._high_water_bytes // 2
+        return self._wait(lambda: self._held_bytes <= half_bytes, timeout_s)
+
+    def wait_until_sent(self, timeout_s: float | None) -> bool:
+        """Block until everything put has been sent; return False when the time is up. Thread side.
+
+        Raises:
+            Exception: the reason, if the loop side has closed.
+        """
+        return self._wait(lambda: self._held_bytes == 0, timeout_s)
+
+    def _wait(self, is_over: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Wait; as long as bytes go out, the time starts anew."""
+        with self._lock:
+            while True:
+                before_bytes = self._held_bytes
+                in_time = self._waiting.wait(lambda: self.reason is not None or is_over(), timeout_s)
+                if self.reason is not None:
+                    raise self.reason
+                if in_time or self._held_bytes == before_bytes:
+                    return in_time
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Say that nothing more will be put, and how it went. Thread side, once; never raises the reason."""
+        with self._lock:
+            self._error = error
+            self._is_finished = True
+            is_first, self._is_notified = not self._is_notified, True
+        if is_first:
+            self._notify()
+
+    # ---- Loop side --------------------------------------------------------------------------------------------
+
+    def take(self) -> tuple[deque[T], bool]:
+        """Return all items there are, and whether the thread side has finished. Loop side; never blocks."""
+        with self._lock:
+            items, self._items = self._items, deque()
+            self._is_notified = self._is_finished  # after the end there is nothing to be told
+            return items, self._is_finished
+
+    def sent(self, count: int, size_bytes: int) -> None:
+        """Report that many items, of that size together, as sent. Loop side."""
+        with self._lock:
+            if self.reason is None:  # closing has forgotten them already
+                self._held_bytes -= size_bytes + ITEM_OVERHEAD_BYTES * count
+                self._waiting.wake()
+
+    def close(self, reason: Exception) -> None:
+        """Take nothing more: whoever puts or waits gets ``reason``. The first reason stays. Loop side."""
+        with self._lock:
+            if self.reason is None:
+                self.reason = reason
+                self._items.clear()
+                self._held_bytes = 0
+            self._waiting.wake()
+
+    def detach(self) -> None:
+        """Let go of the callback: nothing will be notified any more. Loop side, at the very end."""
+        self._notify = _nothing
+
+    def take_error(self) -> BaseException | None:
+        """Return what `finish` was told, once: it is kept no longer than needed. Loop side."""
+        error, self._error = self._error, None
+        return error
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the thread side has finished."""
+        return self._is_finished
+
+
+class Inflow:
+    """Octets from a loop to threads, asked for piece by piece, one piece ahead.
+
+    Args:
+        ask: asks the loop side for one more piece; called by the thread side, at most once until a piece came.
+        is_loop_running: asked while a thread waits.
+        lost: makes the exception for a thread whose loop has ended.
+        timed_out: makes the exception for a thread that waited too long.
+        timeout_s: how long a thread waits without an octet.
+    """
+
+    __slots__ = (
+        "_ask",
+        "_has_asked",
+        "_is_ended",
+        "_lock",
+        "_pieces",
+        "_position",
+        "_reason",
+        "_timed_out",
+        "_timeout_s",
+        "_waiting",
+    )
+
+    def __init__(
+        self,
+        *,
+        ask: Callable[[], None],
+        is_loop_running: Callable[[], bool],
+        lost: Callable[[], Exception],
+        timed_out: Callable[[], Exception],
+        timeout_s: float | None,
+    ) -> None:
+        self._lock = threading.Lock()
+        self._pieces: deque[bytes] = deque()
+        self._position = 0
+        self._is_ended = False
+        self._has_asked = False
+        self._reason: Exception | None = None
+        self._ask = ask
+        self._timed_out = timed_out
+        self._timeout_s = timeout_s
+        self._waiting = _Waiting(self._lock, is_loop_running, lost)
+
+    # ---- Thread side (several threads are served in turn) ------------------------------------------------------
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill ``buffer`` with what is there, waiting for a first octet; return 0 at the end. Thread side.
+
+        Raises:
+            Exception: the reason, once the octets that came before it have been read; or the time is up.
+        """
+        if not len(buffer):
+            return 0
+        while True:
+            with self._lock:
+                if self._pieces:
+                    count = self._copy(buffer)
+                    # One piece ahead: the loop fetches while the application works on this one.
+                    asks = not self._pieces and self._claim_ask()
+                    break
+                if self._is_ended:
+                    return 0
+                if self._reason is not None:
+                    raise self._reason
+                asks = self._claim_ask()
+                if not asks and not self._waiting.wait(self._has_news, self._timeout_s):
+                    raise self._timed_out()
+                count = 0
+            if asks:
+                self._ask()
+        if asks:
+            self._ask()
+        return count
+
+    def _has_news(self) -> bool:
+        return bool(self._pieces) or self._is_ended or self._reason is not None
+
+    def _claim_ask(self) -> bool:
+        if self._has_asked or self._is_ended or self._reason is not None:
+            return False
+        self._has_asked = True
+        return True
+
+    def _copy(self, buffer: memoryview) -> int:
+        piece = self._pieces[0]
+        start = self._position
+        count = min(len(buffer), len(piece) - start)
+        buffer[:count] = memoryview(piece)[start : start + count]
+        if start + count == len(piece):
+            self._pieces.popleft()
+            self._position = 0
+        else:
+            self._position = start + count
+        return count
+
+    # ---- Loop side --------------------------------------------------------------------------------------------
+
+    def feed(self, piece: bytes) -> None:
+        """Hand one piece over, which must not be empty: it answers one question. Loop side."""
+        with self._lock:
+            self._has_asked = False
+            self._pieces.append(piece)
+            self._waiting.wake()
+
+    def end(self) -> None:
+        """Say that the octets are complete. Loop side."""
+        with self._lock:
+            self._is_ended = True
+            self._waiting.wake()
+
+    def close(self, reason: Exception) -> None:
+        """Say that no octet will come any more: reads raise ``reason`` after what is there. Loop side."""
+        with self._lock:
+            if self._reason is None and not self._is_ended:
+                self._reason = reason
+            self._waiting.wake()
+
+    def detach(self) -> None:
+        """Let go of the callback: nothing will be asked for any more. Loop side, at the very end."""
+        self._ask = _nothing
+
+    @property
+    def held_bytes(self) -> int:
+        """Octets that wait to be read. Any thread."""
+        return sum(map(len, tuple(self._pieces))) - self._position
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the octets are complete."""
+        return self._is_ended

@@ -1,0 +1,204 @@
+"""What differs between asyncio (and uvloop) and trio, and nothing else.
+
+A `LoopPort` is the way from any thread into one running event loop. Its callbacks are collected in one deque, and the
+loop is woken once for as many as are there by the time it runs: a burst of finished requests costs one wake-up.
+
+Why no wake-up is lost: `post` appends first and looks at the flag second; `_deliver` clears the flag first and empties
+the deque second. Whoever finds the flag set can rely on a delivery that has yet to look at the deque. (A delivery takes as many as it finds when it
+starts; whoever appends later found the flag down and has scheduled the next one.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import trio
+
+
+class LoopGoneError(RuntimeError):
+    """The event loop has ended; nothing will run on it any more."""
+
+
+class Signal(Protocol):
+    """A flag that one coroutine waits for. Loop thread only."""
+
+    def set(self) -> None:
+        """Raise the flag and wake the waiter."""
+        ...
+
+    async def wait(self) -> None:
+        """Wait until the flag is up, and lower it."""
+        ...
+
+
+class LoopPort(Protocol):
+    """The way into one running event loop."""
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` on the loop, soon and in order. Any thread.
+
+        Raises:
+            LoopGoneError: the loop has ended.
+        """
+        ...
+
+    def is_running(self) -> bool:
+        """Tell whether the loop still runs callbacks. Any thread."""
+        ...
+
+    def is_current(self) -> bool:
+        """Tell whether the caller runs on this loop."""
+        ...
+
+    def new_signal(self) -> Signal:
+        """Make a `Signal`. Loop thread."""
+        ...
+
+
+class AsyncioSignal:
+    """`Signal` over one future: the cheapest way to wait on asyncio."""
+
+    __slots__ = ("_future", "_is_set", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future: asyncio.Future[None] | None = None
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+        future = self._future
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    async def wait(self) -> None:
+        if not self._is_set:
+            self._future = future = self._loop.create_future()
+            try:
+                await future
+            finally:
+                self._future = None
+        self._is_set = False
+
+
+class AsyncioPort:
+    """`LoopPort` for asyncio and loops that keep its contract (uvloop)."""
+
+    __slots__ = ("_callbacks", "_is_scheduled", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._callbacks: deque[Callable[[], None]] = deque()
+        self._is_scheduled = False
+
+    def post(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError as error:
+                raise LoopGoneError("the event loop is closed") from error
+
+    def _deliver(self) -> None:
+        self._is_scheduled = False
+        callbacks = self._callbacks
+        for _ in range(len(callbacks)):  # what these post themselves is for the next turn of the loop
+            callbacks.popleft()()
+
+    def is_running(self) -> bool:
+        return self._loop.is_running()
+
+    def is_current(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    def new_signal(self) -> Signal:
+        return AsyncioSignal(self._loop)
+
+
+class TrioSignal:
+    """`Signal` over `trio.Event`."""
+
+    __slots__ = ("_event", "_new_event")
+
+    def __init__(self, new_event: Callable[[], trio.Event]) -> None:
+        self._new_event = new_event
+        self._event = new_event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+        self._event = self._new_event()
+
+
+class TrioPort:
+    """`LoopPort` for trio."""
+
+    __slots__ = ("_callbacks", "_gone", "_lowlevel", "_new_event", "_token")
+
+    def __init__(self, trio_module: Any) -> None:
+        self._new_event: Callable[[], trio.Event] = trio_module.Event
+        self._lowlevel: Any = trio_module.lowlevel
+        self._gone: type[Exception] = trio_module.RunFinishedError
+        self._token: trio.lowlevel.TrioToken = self._lowlevel.current_trio_token()
+        self._callbacks: deque[Callable[[], None]] = deque()
+
+    def post(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+        try:
+            self._token.run_sync_soon(self._deliver, idempotent=True)
+        except self._gone as error:
+            raise LoopGoneError("the trio run is over") from error
+
+    def _deliver(self) -> None:
+        callbacks = self._callbacks
+        for _ in range(len(callbacks)):
+            callbacks.popleft()()
+
+    def is_running(self) -> bool:
+        try:
+            self._token.run_sync_soon(_nothing, idempotent=True)
+        except self._gone:
+            return False
+        return True
+
+    def is_current(self) -> bool:
+        try:
+            return bool(self._lowlevel.current_trio_token() is self._token)
+        except RuntimeError:
+            return False
+
+    def new_signal(self) -> Signal:
+        return TrioSignal(self._new_event)
+
+
+def _nothing() -> None:
+    """Do nothing, on the loop: only a running loop takes it."""
+
+
+def current_port() -> LoopPort:
+    """Make a port to the event loop that runs the caller. Loop thread.
+
+    Raises:
+        RuntimeError: neither asyncio nor trio is running here.
+    """
+    trio_module = sys.modules.get("trio")
+    # trio first: as a guest it runs on top of an asyncio loop.
+    if trio_module is not None and trio_module.lowlevel.in_trio_run():
+        return TrioPort(trio_module)
+    try:
+        return AsyncioPort(asyncio.get_running_loop())
+    except RuntimeError:
+        raise RuntimeError(
+            "bridge runs on asyncio (also uvloop) and trio; neither is running in this thread"
+        ) from None

@@ -1,0 +1,285 @@
+"""Worker threads: made on demand, kept hot, woken one after the other.
+
+Theory of operation. Idle workers lie on a stack, so the one that ran last (its caches are warm) runs next. *At most one
+worker is being woken at a time*: whoever takes a job wakes the next worker if jobs are left, before running its own.
+A burst of forty jobs therefore does not wake forty threads that then fight for the interpreter lock; with jobs that
+take microseconds the first worker has done them all before the second one is awake, and with jobs that block the chain
+ramps up in microseconds per worker.
+
+Every shared variable is guarded by ``_lock``, which is held for a few instructions and never while something waits.
+
+Fork: threads do not survive it. The pool notices a new process id when it is next used and starts from nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Job(Protocol):
+    """What a worker runs: once, in its own context. ``run`` must not raise."""
+
+    context: Context
+
+    def run(self) -> None:
+        """Do the work. Worker thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StuckWorker:
+    """A worker that has been busy with one job for too long."""
+
+    thread_name: str
+    job: str
+    busy_s: float
+    stack: str
+    """Where it is, formatted like a traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatistics:
+    """A snapshot of a pool."""
+
+    busy: int
+    idle: int
+    limit: int
+    waiting: int
+
+
+class _Worker:
+    """One thread: its gate (a lock used as a binary semaphore) and the job it runs."""
+
+    __slots__ = ("busy_since_s", "gate", "is_woken", "job", "thread")
+
+    def __init__(self) -> None:
+        self.gate = threading.Lock()
+        self.gate.acquire()
+        self.is_woken = True  # a new worker is on its way to its first job
+        self.job: Job | None = None
+        self.busy_since_s = 0.0
+        self.thread: threading.Thread | None = None
+
+
+def _stack(thread: threading.Thread) -> str:
+    # The documented way to see where another thread is.
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001
+    return "" if frame is None else "".join(traceback.format_stack(frame))
+
+
+class WorkerPool:
+    """A bounded set of daemon threads that run jobs.
+
+    Args:
+        workers: threads at the most; with 1 the one thread stays for good, so all jobs run in the same thread.
+        queue: jobs that may wait; `submit` refuses more.
+        idle_s: a worker that had nothing to do for this long ends.
+        name: prefix of the thread names.
+    """
+
+    def __init__(
+        self, *, workers: int = 40, queue: int = 1000, idle_s: float = 2.0, name: str = "bridge-worker"
+    ) -> None:
+        if workers < 1:
+            raise ValueError(f"a pool needs at least one worker, not {workers!r}")
+        self.workers = workers
+        self.queue = queue
+        self._idle_s = idle_s if workers > 1 else -1.0
+        self._name = name
+        self._forget()
+
+    def _forget(self) -> None:
+        """Start from nothing: no thread, no job (construction, and the child after a fork)."""
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._jobs: deque[Job] = deque()
+        self._idle: list[_Worker] = []
+        self._all: set[_Worker] = set()
+        self._is_waking = False
+        self._is_closing = False
+        self._made = 0
+
+    def __repr__(self) -> str:
+        now = self.statistics()
+        return f"<WorkerPool {now.busy} busy, {now.idle} idle of {now.limit}, {now.waiting} waiting>"
+
+    # ---- Any thread -------------------------------------------------------------------------------------------
+
+    def submit(self, job: Job) -> bool:
+        """Queue a job; return False (and do nothing) if too many are waiting. Any thread.
+
+        Raises:
+            RuntimeError: the system has no thread left and none is running.
+        """
+        if self._pid != os.getpid():
+            self._forget()
+        with self._lock:
+            if len(self._jobs) >= self.queue and (len(self._all) >= self.workers and not self._idle):
+                return False
+            self._jobs.append(job)
+            worker = None if self._is_waking else self._next_worker()
+        if worker is not None:
+            try:
+                self._wake(worker)
+            except RuntimeError:
+                self.discard(job)
+                raise
+        return True
+
+    def is_saturated(self) -> bool:
+        """Tell whether a job queued now has to wait for another one to end. Any thread."""
+        return not self._idle and len(self._all) >= self.workers
+
+    def discard(self, job: Job) -> bool:
+        """Take a job back; return False if a worker has it (or had it) already. Any thread."""
+        with self._lock:
+            try:
+                self._jobs.remove(job)
+            except ValueError:
+                return False
+            return True
+
+    def statistics(self) -> WorkerStatistics:
+        """Return a snapshot. Any thread."""
+        with self._lock:
+            idle = len(self._idle)
+            return WorkerStatistics(
+                busy=sum(worker.job is not None for worker in self._all),
+                idle=idle,
+                limit=self.workers,
+                waiting=len(self._jobs),
+            )
+
+    def stuck(self, longer_than_s: float) -> list[StuckWorker]:
+        """Return the workers busy with one job for longer than that, with their stacks. Any thread."""
+        now_s = time.monotonic()
+        with self._lock:
+            busy = [
+                (worker, worker.job, worker.busy_since_s) for worker in self._all if worker.job is not None
+            ]
+        return [
+            StuckWorker(worker.thread.name, repr(job), now_s - since_s, _stack(worker.thread))
+            for worker, job, since_s in busy
+            if now_s - since_s > longer_than_s and worker.thread is not None
+        ]
+
+    def stack_of(self, job: Job) -> str:
+        """Return where the worker that runs the job is, formatted like a traceback; empty if none does. Any thread."""
+        with self._lock:
+            threads = [worker.thread for worker in self._all if worker.job is job]
+        return "".join(_stack(thread) for thread in threads if thread is not None)
+
+    def stuck_count(self, longer_than_s: float) -> int:
+        """Return how many workers are busy with one job for longer than that. Any thread."""
+        before_s = time.monotonic() - longer_than_s
+        with self._lock:
+            return sum(worker.job is not None and worker.busy_since_s < before_s for worker in self._all)
+
+    def close(self, timeout_s: float) -> bool:
+        """Let all workers end that have nothing left to do; return whether all did within the time.
+
+        Jobs that wait are still run. The pool can be used again afterwards: it starts new threads. Any thread but a
+        worker; blocks.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        with self._lock:
+            self._is_closing = True
+            idle, self._idle = self._idle, []
+            threads = [worker.thread for worker in self._all if worker.thread is not None]
+        for worker in idle:
+            worker.gate.release()
+        for thread in threads:
+            thread.join(max(0.0, deadline_s - time.monotonic()))
+        with self._lock:
+            self._is_closing = False
+            return not self._all
+
+    # ---- With the lock held -----------------------------------------------------------------------------------
+
+    def _next_worker(self) -> _Worker | None:
+        """Choose the worker to wake (or to start) now; the caller lets go of the lock and calls `_wake`."""
+        if self._idle:
+            worker = self._idle.pop()
+            worker.is_woken = True
+        elif len(self._all) < self.workers:
+            worker = _Worker()
+            self._all.add(worker)
+            self._made += 1
+        else:
+            return None
+        self._is_waking = True
+        return worker
+
+    # ---- Without the lock -------------------------------------------------------------------------------------
+
+    def _wake(self, worker: _Worker) -> None:
+        if worker.thread is not None:
+            worker.gate.release()
+            return
+        worker.thread = threading.Thread(
+            target=self._work, args=(worker,), name=f"{self._name}-{self._made}", daemon=True
+        )
+        try:
+            worker.thread.start()
+        except RuntimeError:  # the system has no thread left: go on with those there are
+            with self._lock:
+                self._all.discard(worker)
+                self._is_waking = False
+                if self._all:
+                    return
+            raise
+
+    # ---- Worker threads ---------------------------------------------------------------------------------------
+
+    def _work(self, worker: _Worker) -> None:
+        while True:
+            job = self._take(worker)
+            if job is not None:
+                job.context.run(job.run)
+                del job  # what it holds is not kept alive by an idle worker
+            elif not self._rest(worker):
+                return
+
+    def _take(self, worker: _Worker) -> Job | None:
+        """Take the next job and pass the wake-up on, or lie down on the stack."""
+        following: _Worker | None = None
+        with self._lock:
+            if worker.is_woken:
+                worker.is_woken = False
+                self._is_waking = False
+            if self._jobs:
+                worker.job = job = self._jobs.popleft()
+                worker.busy_since_s = time.monotonic()
+                if self._jobs and not self._is_waking:
+                    following = self._next_worker()
+            else:
+                worker.job = job = None
+                if self._is_closing:
+                    self._all.discard(worker)
+                else:
+                    self._idle.append(worker)
+        if following is not None:
+            self._wake(following)
+        return job
+
+    def _rest(self, worker: _Worker) -> bool:
+        """Wait to be woken; return False if the worker is to end."""
+        if worker not in self._all:
+            return False
+        if worker.gate.acquire(timeout=self._idle_s):
+            return True
+        with self._lock:
+            if worker in self._idle:
+                self._idle.remove(worker)
+                self._all.discard(worker)
+                return False
+        worker.gate.acquire()  # woken just now: the release is on its way
+        return True

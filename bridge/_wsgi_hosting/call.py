@@ -1,0 +1,401 @@
+"""The worker's side of one request: call the application, iterate, ``close()``.
+
+All of it runs on one worker thread and in one copy of the ASGI task's context. The loop gets messages, blocks and two
+marks through the exchange's outflow; what may go out when is decided by `bridge.translate.response`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextvars import Context, ContextVar
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from bridge._runtime.body import BodyStream, Source
+from bridge._wsgi_hosting.error_stream import ErrorStream
+from bridge._wsgi_hosting.files import FileWrapper, regular_file, whole_file_path
+from bridge._wsgi_hosting.hosting import describe, log_lines, logger
+from bridge.errors import ApplicationError, ApplicationTypeError, ClientDisconnected, ClientTimeout
+from bridge.translate import messages
+from bridge.translate.environ import environ_from_scope
+from bridge.translate.fields import fields_from_headers, response_name, response_value
+from bridge.translate.headers import BodyFraming
+from bridge.translate.response import Phase, ResponseState
+from bridge.types import Environ, ExcInfo, HeaderPairs
+
+if TYPE_CHECKING:
+    from bridge._wsgi_hosting.exchange import Exchange
+
+
+class Mark(Enum):
+    """What the outflow carries besides messages (dicts) and blocks (bytes)."""
+
+    END = "the content is complete: send the last body event"
+    SENT_WHOLE = "the message before this one was the whole content"
+
+
+END = Mark.END
+SENT_WHOLE = Mark.SENT_WHOLE
+
+current_call: ContextVar[WSGICall | None] = ContextVar("bridge_current_call", default=None)
+"""The request whose application runs in this context."""
+
+TrailerSource = Iterable[tuple[str, str]] | Callable[[], Iterable[tuple[str, str]]]
+
+
+class WSGICall:
+    """One call of the application: a job for a worker.
+
+    Args:
+        exchange: the loop's side.
+        headers: the request's header pairs.
+        framing: what they say about the body.
+        source: the request body.
+        length_bytes: its length, if it has been received completely.
+        context: a copy of the ASGI task's context; everything runs in it.
+    """
+
+    __slots__ = (
+        "_exchange",
+        "_framing",
+        "_headers",
+        "_is_ended",
+        "_is_started",
+        "_length_bytes",
+        "_outflow",
+        "_source",
+        "_state",
+        "_trailers",
+        "_wrote",
+        "context",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        headers: Iterable[tuple[bytes, bytes]],
+        framing: BodyFraming,
+        source: Source,
+        length_bytes: int | None,
+        context: Context,
+    ) -> None:
+        hosting = exchange.hosting
+        self.context = context
+        self._exchange = exchange
+        self._headers = headers
+        self._framing = framing
+        self._source = source
+        self._length_bytes = length_bytes
+        self._outflow = exchange.outflow
+        self._state = ResponseState(
+            exchange.scope["method"], drop_hop_by_hop=hosting.drops_hop_by_hop, strict=hosting.strict
+        )
+        self._is_started = False
+        self._is_ended = False
+        self._wrote = False
+        self._trailers: TrailerSource | None = None
+
+    def __repr__(self) -> str:
+        return repr(self._exchange)
+
+    @property
+    def exchange(self) -> Exchange:
+        """The loop's side of this request."""
+        return self._exchange
+
+    # ---- The course of a call -----------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Call the application and hand its response over; every outcome goes through ``finish``. Worker."""
+        error: BaseException | None = None
+        try:
+            if self._outflow.reason is None or self._exchange.is_gone:
+                self._answer()
+        except BaseException as raised:  # noqa: BLE001 - all of it belongs to this request, not to the thread
+            error = self._outcome_of(raised)
+        if self._state.warnings:
+            log_lines(self._state.warnings, self._description())
+        self._outflow.finish(error)
+
+    def _answer(self) -> None:
+        current_call.set(self)
+        app_iter = self._exchange.hosting.app(self._environ(), self._start_response)
+        kind = type(app_iter)
+        if kind is list or kind is tuple:  # they have no close(), and all blocks are there
+            self._send_whole(app_iter)
+            return
+        try:
+            if isinstance(app_iter, FileWrapper):
+                self._send_file(app_iter)
+            else:
+                self._send_blocks(app_iter)
+        finally:
+            self._close(app_iter)
+
+    def _outcome_of(self, error: BaseException) -> BaseException | None:
+        """Turn what the application raised into what the ASGI task raises: nothing, the same, or a stand-in."""
+        if isinstance(error, ClientDisconnected) and self._outflow.reason is not None:
+            return None  # it stopped because it was told to
+        if isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration):
+            return error
+        # Raised from a task these would stop the event loop, look like a cancellation, or be lost (W-135, W-136).
+        stand_in = ApplicationError(
+            f"the application raised {type(error).__name__}({', '.join(map(repr, error.args))}), which must not leave "
+            "a request",
+            rule='ASGI 3.0, "Error Handling"',
+        )
+        stand_in.__cause__ = error
+        return stand_in
+
+    def _close(self, app_iter: object) -> None:
+        """Call ``close()`` of the returned object, once (W-113 to W-117)."""
+        close = getattr(app_iter, "close", None)
+        if close is None:
+            return
+        try:
+            close()
+        except BaseException:  # noqa: BLE001 - the response, or the first error, matters more; it is not lost
+            logger.exception("%s: close() of the application's iterable failed", self._description())
+
+    def _description(self) -> str:
+        scope = self._exchange.scope
+        return describe(scope["method"], scope.get("path") or "")
+
+    # ---- environ ------------------------------------------------------------------------------------------------
+
+    def _environ(self) -> Environ:
+        exchange = self._exchange
+        scope, hosting = exchange.scope, exchange.hosting
+        environ = environ_from_scope(
+            scope,
+            headers=self._headers,
+            framing=self._framing,
+            options=hosting.environ_options,
+            base=hosting.base_environ,
+        )
+        if hosting.sets_content_length and self._length_bytes and "CONTENT_LENGTH" not in environ:
+            environ["CONTENT_LENGTH"] = str(self._length_bytes)
+        environ["wsgi.input"] = BodyStream(self._source)
+        environ["wsgi.errors"] = ErrorStream(hosting.errors)
+        environ["wsgi.file_wrapper"] = FileWrapper
+        environ["bridge.scope"] = scope
+        environ["bridge.client_disconnected"] = exchange.client_disconnected
+        state = scope.get("state")
+        if state is not None:
+            environ["bridge.state"] = state
+        extensions = scope.get("extensions")
+        if extensions:
+            if messages.EARLY_HINT in extensions:
+                environ["wsgi.early_hints"] = self._send_early_hints
+            if messages.TRAILERS in extensions:
+                environ["bridge.trailers"] = self._set_trailers
+        return environ
+
+    # ---- Callables for the application --------------------------------------------------------------------------
+
+    def _start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], object]:
+        """``start_response`` of PEP 3333."""
+        self._state.start(status, headers, exc_info)
+        return self._write
+
+    def _write(self, data: bytes) -> None:
+        """``write`` of PEP 3333: returns when the bytes are handed over, raises when nobody takes them."""
+        state = self._state
+        if not isinstance(data, bytes):
+            raise ApplicationTypeError(
+                f"write() got a {type(data).__name__}; it takes bytes",
+                rule='PEP 3333, "The write() Callable"',
+            )
+        self._wrote = True
+        allowed = state.data(data)
+        if state.phase is Phase.COMPLETE:
+            if not self._is_ended:
+                self._end(allowed)
+        else:
+            state.release_headers()
+            self._put(allowed)
+        if state.is_overrun:
+            raise ApplicationError(
+                f"write() got more than the Content-Length of {state.content_length} allows; the rest was cut",
+                rule='PEP 3333, "Handling the Content-Length Header"',
+            )
+
+    def _send_early_hints(self, headers: Iterable[tuple[str | bytes, str | bytes]]) -> None:
+        """``environ["wsgi.early_hints"]``: send the ``Link`` values now; nothing once headers are out (W-147)."""
+        links: list[bytes] = []
+        for name, value in headers:
+            name_text = name.decode("latin-1") if isinstance(name, bytes) else name
+            value_text = value.decode("latin-1") if isinstance(value, bytes) else value
+            octets = response_value(name_text, value_text)
+            if response_name(name_text) == b"link":
+                links.append(octets)
+        if links and not self._is_started:
+            self._outflow.put((messages.early_hint(links),), 0)
+
+    def _set_trailers(self, trailers: TrailerSource) -> None:
+        """``environ["bridge.trailers"]``: announce trailers, given now or by a callable asked after the content.
+
+        Raises:
+            ApplicationError: headers are out already, so nothing can be announced any more.
+        """
+        if self._is_started:
+            raise ApplicationError(
+                "bridge.trailers was called after the headers went out; announce trailers before the first block",
+                rule='ASGI Extensions, "HTTP Trailers"',
+            )
+        self._trailers = trailers
+
+    # ---- Handing over -------------------------------------------------------------------------------------------
+
+    def _send_whole(self, blocks: list[bytes] | tuple[bytes, ...]) -> None:
+        """Hand over a response whose blocks are all there: start, content and end in one go."""
+        state = self._state
+        if len(blocks) == 1:
+            block = blocks[0]
+            if not self._wrote and isinstance(block, bytes):
+                state.infer_length(len(block))
+            content = state.data(block)
+        else:
+            parts: list[bytes] = []
+            for block in blocks:
+                parts.append(state.data(block))
+                if state.is_overrun:
+                    break
+            content = b"".join(parts)
+        try:
+            state.end()
+        except ApplicationError:
+            if content:  # less than Content-Length: what there is goes out, and no end (W-120)
+                self._put(content)
+            raise
+        if not self._is_ended:
+            self._end(content)
+
+    def _send_blocks(self, app_iter: Iterable[bytes]) -> None:
+        """Iterate, handing each block over before the next is asked for (W-108)."""
+        state, outflow = self._state, self._outflow
+        if isinstance(app_iter, str | bytes | bytearray) or not _is_iterable(app_iter):
+            raise ApplicationTypeError(
+                f"the application returned {type(app_iter).__name__}; it must return an iterable of bytes objects, "
+                "for example a list with one of them",
+                rule='PEP 3333, "Specification Details"',
+            )
+        for block in app_iter:
+            if outflow.reason is not None:
+                raise outflow.reason
+            if block and state.phase is Phase.HELD:
+                self._infer_length(app_iter, block)
+            content = state.data(block)
+            if state.phase is Phase.COMPLETE:
+                if not self._is_ended:
+                    self._end(content)
+                if state.is_overrun or not state.carries_content:
+                    return
+            elif content:
+                self._put(content)
+        self._finish_content(app_iter)
+
+    def _finish_content(self, app_iter: Iterable[bytes]) -> None:
+        if self._is_ended:
+            return
+        if self._state.phase is Phase.HELD:
+            self._infer_length(app_iter, b"")
+        self._state.end()
+        self._end(b"")
+
+    def _infer_length(self, app_iter: object, block: bytes) -> None:
+        """Set Content-Length if this block is all (W-121); an untrue or failing ``len()`` is not trusted with more."""
+        if self._wrote or not isinstance(block, bytes) or not hasattr(type(app_iter), "__len__"):
+            return
+        try:
+            is_only = len(app_iter) == 1  # type: ignore[arg-type]
+        except Exception:  # noqa: BLE001 - len() is optional (W-122)
+            logger.debug("%s: len() of the application's iterable failed", self._description(), exc_info=True)
+            return
+        if is_only:
+            self._state.infer_length(len(block))
+
+    def _start_message(self) -> tuple[Any, ...]:
+        self._is_started = True
+        state = self._state
+        return (messages.response_start(state.status, state.headers, trailers=self._trailers is not None),)
+
+    def _put(self, content: bytes) -> None:
+        """Hand a block over (and the headers before the first), and wait while too much is unsent."""
+        items: tuple[Any, ...] = (content,) if content else ()
+        if not self._is_started:
+            items = self._start_message() + items
+        self._outflow.put(items, len(content))
+        self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        limit_s = self._exchange.hosting.limits.response_wait_s
+        if not self._outflow.wait_for_room(limit_s):
+            self._give_up(limit_s)
+
+    def _give_up(self, limit_s: float | None) -> None:
+        reason = ClientTimeout(f"the client took no byte of the response for {limit_s} s")
+        self._exchange.give_up(reason)
+        raise reason
+
+    def _end(self, content: bytes) -> None:
+        """Hand over the last content and the end of the response."""
+        self._is_ended = True
+        items: tuple[Any, ...] = (content, END) if content else (END,)
+        if not self._is_started:
+            items = self._start_message() + items
+        if self._trailers is not None:
+            items += (messages.trailers(self._trailer_fields(self._trailers)),)
+        self._outflow.put(items, len(content))
+
+    def _trailer_fields(self, trailers: TrailerSource) -> HeaderPairs:
+        return fields_from_headers(trailers() if callable(trailers) else trailers).pairs
+
+    # ---- Files --------------------------------------------------------------------------------------------------
+
+    def _send_file(self, wrapper: FileWrapper) -> None:
+        """Hand a wrapped file over: to the server itself where it offers that, else in blocks (W-126 to W-131)."""
+        state = self._state
+        if state.phase is not Phase.HELD or not state.carries_content:
+            if state.phase is Phase.HELD:  # HEAD, 204, 304: nothing is read
+                state.end()
+                self._end(b"")
+            else:
+                self._send_blocks(wrapper)
+            return
+        extensions = self._exchange.scope.get("extensions") or {}
+        may_delegate = self._trailers is None and not self._is_started
+        if may_delegate and self._exchange.hosting.pathsend and messages.PATHSEND in extensions:
+            path = whole_file_path(wrapper.filelike, state.content_length)
+            if path is not None:
+                self._delegate(messages.pathsend(path))
+                return
+        if may_delegate and messages.ZEROCOPYSEND in extensions:
+            file = regular_file(wrapper.filelike)
+            wanted = state.content_length
+            if file is not None and (wanted is None or wanted <= file.left_bytes):
+                count = file.left_bytes if wanted is None else wanted
+                self._delegate(
+                    messages.zerocopysend(file.descriptor, file.offset_bytes, count, more_body=False)
+                )
+                return
+        for block in wrapper.blocks(state.content_length):
+            content = state.data(block)
+            if state.phase is Phase.COMPLETE:
+                self._end(content)
+                return
+            self._put(content)
+        self._finish_content(wrapper)
+
+    def _delegate(self, message: Any) -> None:
+        """Let the server send a file; it stays open until the server is done with the event."""
+        self._is_ended = True
+        self._outflow.put((*self._start_message(), message, SENT_WHOLE), 0)
+        if not self._outflow.wait_until_sent(self._exchange.hosting.limits.response_wait_s):
+            self._give_up(self._exchange.hosting.limits.response_wait_s)
+
+
+def _is_iterable(candidate: object) -> bool:
+    return hasattr(candidate, "__iter__") or hasattr(candidate, "__getitem__")

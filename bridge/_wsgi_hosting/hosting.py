@@ -1,0 +1,75 @@
+"""What all requests of one adapter share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from bridge._runtime.workers import WorkerPool
+from bridge.limits import Limits
+from bridge.translate.environ import EnvironOptions
+from bridge.types import Environ, WSGIApp
+
+if TYPE_CHECKING:
+    from bridge._wsgi_hosting.exchange import Exchange
+
+logger = logging.getLogger("bridge.wsgi_to_asgi")
+
+
+class TextSink(Protocol):
+    """Where ``wsgi.errors`` goes: anything with ``write`` and ``flush``."""
+
+    def write(self, text: str, /) -> object:
+        """Take text."""
+        ...
+
+    def flush(self) -> object:
+        """Hand on what was taken."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Hosting:
+    """The application, the deployer's choices, and the books. Everything but the books is constant."""
+
+    app: WSGIApp
+    limits: Limits
+    environ_options: EnvironOptions
+    large_body: Literal["spool", "stream"]
+    sets_content_length: bool
+    drops_hop_by_hop: bool
+    strict: bool
+    pathsend: bool
+    responds_to_errors: bool
+    errors: TextSink | logging.Logger | None
+    pool: WorkerPool
+    spool_pool: WorkerPool
+    base_environ: Environ = field(init=False)
+
+    # The books. `live` is changed by loop threads only, one element at a time, which is atomic.
+    live: set[Exchange] = field(default_factory=set, init=False)
+    refused: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.base_environ = self.environ_options.base()
+
+    def streams_open(self) -> int:
+        """Count the responses that are being streamed."""
+        return sum(exchange.is_streaming for exchange in tuple(self.live))
+
+    def bytes_held(self) -> int:
+        """Count the bytes of request bodies in memory and of responses not yet sent."""
+        return sum(exchange.held_bytes() for exchange in tuple(self.live))
+
+
+def describe(method: str, path: str) -> str:
+    """Name a request in a log line, without query (it may hold secrets) and without control characters."""
+    return f"{method} {path!a}"
+
+
+def log_lines(lines: Iterable[str], request: str) -> None:
+    """Log one warning per line, naming the request."""
+    for line in lines:
+        logger.warning("%s: %s", request, line)

@@ -1,0 +1,268 @@
+"""Receiving a request: the body before or while the application runs, and the news that the client has left.
+
+`RequestReceiver` is the only caller of ``receive()`` in a request, and calls it once at a time. It first collects
+(before a worker is taken, so a slow client holds none); what is left is fetched on demand by its helper task, which
+afterwards waits for ``http.disconnect``. It never asks before somebody wants something: ``Expect: 100-continue`` is
+answered by servers at the first ``receive()``.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+import anyio
+
+from bridge._runtime.body import FileSource, MemorySource
+from bridge._runtime.channel import Inflow
+from bridge._runtime.loops import LoopPort, Signal
+from bridge._runtime.waiting import run_in_worker
+from bridge._wsgi_hosting.hosting import Hosting, logger
+from bridge.errors import BodyTooLarge, ClientDisconnected, RequestRefused, ServerError
+from bridge.limits import Limits
+from bridge.translate.headers import BodyFraming
+from bridge.translate.messages import DISCONNECT, REQUEST
+from bridge.types import Message, Receive
+
+
+class CollectedBody(NamedTuple):
+    """A body that has been received before the application is called."""
+
+    source: MemorySource | FileSource
+    length_bytes: int
+    is_cut: bool
+    """The client left in the middle."""
+
+
+class RequestReceiver:
+    """Receives one request. Loop thread only.
+
+    Args:
+        receive: the server's.
+        framing: what the request fields say about the body.
+        limits: sizes and times.
+
+    Attributes:
+        is_ended: no further octet of the body will come.
+        is_gone: the client has left.
+        inflow: where pieces go that a worker asks for; None until it does.
+    """
+
+    __slots__ = (
+        "_announced_bytes",
+        "_has_look_ahead",
+        "_is_server_done",
+        "_is_wanted",
+        "_limits",
+        "_may_watch",
+        "_receive",
+        "_wake",
+        "inflow",
+        "is_ended",
+        "is_gone",
+        "received_bytes",
+    )
+
+    def __init__(self, receive: Receive, framing: BodyFraming, limits: Limits) -> None:
+        self._receive = receive
+        self._limits = limits
+        self._announced_bytes = framing.content_length
+        self._is_server_done = False
+        self._is_wanted = False
+        self._may_watch = False
+        self._has_look_ahead = False
+        self._wake: Signal | None = None
+        self.inflow: Inflow | None = None
+        self.is_ended = framing.content_length == 0
+        self.is_gone = False
+        self.received_bytes = 0
+
+    # ---- One event --------------------------------------------------------------------------------------------
+
+    async def _next_piece(self) -> bytes:
+        """Await one event; return its octets (maybe none). Updates `is_ended` and `is_gone`.
+
+        Raises:
+            BodyTooLarge: the body is larger than the limit.
+            ServerError: an event that has no place on an ``http`` scope.
+        """
+        message = await self._receive()
+        kind = message["type"]
+        if kind == DISCONNECT:
+            self.is_gone = True
+            return b""
+        if kind != REQUEST:
+            raise ServerError(f"the server sent {kind!r} on an http scope", rule="ASGI 3.0, Error Handling")
+        return self._piece_from(message)
+
+    def _piece_from(self, message: Message) -> bytes:
+        """Take the octets of an ``http.request`` event, up to Content-Length (W-074, W-076)."""
+        self._is_server_done = not message.get("more_body", False)
+        if self.is_ended:
+            return b""
+        body = message.get("body") or b""
+        piece = body if type(body) is bytes else bytes(body)
+        announced = self._announced_bytes
+        if announced is not None and self.received_bytes + len(piece) >= announced:
+            piece = piece[: announced - self.received_bytes]
+            self.is_ended = True
+        self.received_bytes += len(piece)
+        if self._is_server_done:
+            self.is_ended = True
+            if announced is not None and self.received_bytes < announced:
+                logger.warning(
+                    "the request body ended after %d of %d announced bytes", self.received_bytes, announced
+                )
+        limit = self._limits.body_max_bytes
+        if limit is not None and self.received_bytes > limit:
+            raise BodyTooLarge(limit)
+        return piece
+
+    def cut(self) -> ClientDisconnected:
+        """Make the error that reads of a cut body raise (W-078)."""
+        of_announced = "" if self._announced_bytes is None else f" of {self._announced_bytes}"
+        return ClientDisconnected(
+            f"the client left after {self.received_bytes}{of_announced} bytes of the request body"
+        )
+
+    # ---- Before the application is called -----------------------------------------------------------------------
+
+    async def collect(self, hosting: Hosting, port: LoopPort) -> CollectedBody | list[bytes]:
+        """Receive the body: all of it, or the first pieces of a large one that is to be streamed.
+
+        Returns:
+            The body, in memory or spooled; or a list of pieces when the rest is to be fetched on demand.
+
+        Raises:
+            RequestRefused: too large (413), or no octet came for too long (408).
+            ServerError: an event that has no place here.
+        """
+        limits = self._limits
+        if limits.body_max_bytes is not None and (self._announced_bytes or 0) > limits.body_max_bytes:
+            raise BodyTooLarge(limits.body_max_bytes)
+        if hosting.large_body == "stream" and (self._announced_bytes or 0) > limits.body_memory_bytes:
+            return []
+        with anyio.CancelScope() as scope:
+            if limits.body_wait_s is not None:
+                scope.deadline = anyio.current_time() + limits.body_wait_s
+            return await self._collect(hosting, port, scope)
+        raise RequestRefused(408, "The request body did not arrive in time.")
+
+    async def _collect(
+        self, hosting: Hosting, port: LoopPort, scope: anyio.CancelScope
+    ) -> CollectedBody | list[bytes]:
+        limits = self._limits
+        pieces: list[bytes] = []
+        held_bytes = 0
+        spool: io.FileIO | None = None
+        step_s = 0.0 if limits.body_wait_s is None else min(1.0, limits.body_wait_s / 4)
+        extend_at_s = time.monotonic() + step_s
+        try:
+            while not (self.is_ended or self.is_gone):
+                piece = await self._next_piece()
+                if piece:
+                    pieces.append(piece)
+                    held_bytes += len(piece)
+                    if limits.body_wait_s is not None and (now_s := time.monotonic()) > extend_at_s:
+                        # Not at each octet: moving a deadline costs more than receiving a piece.
+                        extend_at_s = now_s + step_s
+                        scope.deadline = anyio.current_time() + limits.body_wait_s
+                if held_bytes > limits.body_memory_bytes and not self.is_ended:
+                    if hosting.large_body == "stream":
+                        return pieces
+                    if spool is None:
+                        spool = await run_in_worker(hosting.spool_pool, port, _new_spool)
+                    await run_in_worker(hosting.spool_pool, port, _write_all, spool, pieces)
+                    pieces, held_bytes = [], 0
+            error = self.cut() if self.is_gone and not self.is_ended else None
+            if spool is None:
+                octets = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                return CollectedBody(MemorySource(octets, error), len(octets), error is not None)
+            if pieces:
+                await run_in_worker(hosting.spool_pool, port, _write_all, spool, pieces)
+            source, spool = FileSource(spool, error), None
+            return CollectedBody(source, self.received_bytes, error is not None)
+        finally:
+            if spool is not None:
+                spool.close()
+
+    # ---- While the application runs: the helper task ------------------------------------------------------------
+
+    def want_piece(self) -> None:
+        """Ask for one more piece for the inflow. Takes effect in `serve`."""
+        self._is_wanted = True
+        if self._wake is not None:
+            self._wake.set()
+
+    def want_news(self) -> None:
+        """Ask to be told when the client leaves. Takes effect in `serve`."""
+        self._may_watch = True
+        if self._wake is not None:
+            self._wake.set()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `serve` has something to do now."""
+        if self.is_gone:
+            return False
+        if not self.is_ended:
+            # Looking for the disconnect may fetch one piece ahead, no more: pieces are the application's.
+            return self._is_wanted or (self._may_watch and not self._has_look_ahead)
+        return self._may_watch
+
+    async def serve(self, port: LoopPort, on_gone: Callable[[ClientDisconnected], None]) -> None:
+        """Fetch pieces as they are wanted and wait for the disconnect, until cancelled or the client is gone.
+
+        Raises:
+            Exception: what ``receive()`` raises, or a broken rule of the server's.
+        """
+        self._wake = port.new_signal()
+        while not self.is_gone:
+            if not self.has_work:
+                await self._wake.wait()
+                continue
+            was_done = self._is_server_done
+            try:
+                piece = await self._next_piece()
+            except BodyTooLarge as error:
+                self._is_wanted = False
+                self.is_ended = True
+                if self.inflow is not None:
+                    self.inflow.close(error)
+                continue
+            except OSError as error:
+                self.is_gone = True
+                on_gone(ClientDisconnected(f"receive() failed: {error}"))
+                return
+            if self.is_gone:
+                on_gone(ClientDisconnected("the client left") if self.is_ended else self.cut())
+                return
+            if was_done:  # a body that goes on after its end: this server will not tell of a disconnect
+                self._may_watch = False
+            self._deliver(piece)
+
+    def _deliver(self, piece: bytes) -> None:
+        inflow = self.inflow
+        if piece:
+            self._has_look_ahead = not self._is_wanted
+            self._is_wanted = False
+            if inflow is not None:
+                inflow.feed(piece)
+        if self.is_ended and inflow is not None:
+            inflow.end()
+
+
+def _new_spool() -> io.FileIO:
+    """Make a temporary file that no name leads to. Spool thread."""
+    return cast("io.FileIO", tempfile.TemporaryFile(buffering=0))
+
+
+def _write_all(file: io.FileIO, pieces: list[bytes]) -> None:
+    """Append all pieces to the file. Spool thread."""
+    octets = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+    while octets:
+        octets = octets[os.write(file.fileno(), octets) :]

@@ -1,0 +1,105 @@
+"""Every exception the bridge raises, in one tree that answers "whose fault is it?".
+
+A bridge stands between two programs: the application below and the server above. ``ApplicationError`` means the
+wrapped application broke its protocol, ``ServerError`` the server (or a middleware) above did, ``RequestRefused``
+the client sent what cannot be translated. ``ClientDisconnected`` is nobody's fault.
+"""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """Base of all exceptions raised by this package."""
+
+
+class ProtocolError(BridgeError):
+    """A neighbour broke a rule of WSGI or ASGI.
+
+    Attributes:
+        rule: document and section title of the rule, for example ``'PEP 3333, "The start_response() Callable"'``.
+    """
+
+    def __init__(self, message: str, *, rule: str) -> None:
+        super().__init__(f"{message} ({rule})")
+        self.rule = rule
+
+
+class ApplicationError(ProtocolError):
+    """The wrapped application broke its protocol: fix the application (or the middleware around it)."""
+
+
+class ApplicationTypeError(ApplicationError, TypeError):
+    """The application handed over an object of a wrong type."""
+
+
+class ApplicationValueError(ApplicationError, ValueError):
+    """The application handed over a value the protocol does not allow."""
+
+
+class ServerError(ProtocolError):
+    """The server, or an ASGI middleware between it and the bridge, broke the ASGI protocol."""
+
+
+class RequestRefused(BridgeError):
+    """The request is answered by the bridge itself; the application is not called.
+
+    Attributes:
+        status: the HTTP status code of the answer.
+        reason: one sentence for the client, without any value taken from the request.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"{status}: {reason}")
+        self.status = status
+        self.reason = reason
+
+
+class BadRequest(RequestRefused):
+    """The request cannot be translated without guessing (400)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(400, reason)
+
+
+class BodyTooLarge(RequestRefused):
+    """The request body is larger than ``Limits.body_max_bytes`` (413).
+
+    Attributes:
+        limit_bytes: the limit that was passed.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(413, f"The request body is larger than {limit_bytes} bytes.")
+        self.limit_bytes = limit_bytes
+
+
+class ClientDisconnected(BridgeError, ConnectionError):
+    """The client left before the exchange was over.
+
+    Raised by ``wsgi.input`` when an upload was cut (a cut body never looks complete), by ``write()`` and by
+    ``call_async()``. A ``ConnectionError`` (so an ``OSError``): handlers written for sockets keep working.
+    """
+
+
+class RequestCancelled(ClientDisconnected):
+    """The server cancelled the request, or its event loop ended, while the application was still running."""
+
+
+class ClientTimeout(ClientDisconnected, TimeoutError):
+    """The client sent or took no byte for longer than the limit; it is treated as gone."""
+
+
+class LifespanError(BridgeError):
+    """A lifespan hook failed.
+
+    Attributes:
+        phase: ``"startup"`` or ``"shutdown"``.
+    """
+
+    def __init__(self, phase: str, message: str) -> None:
+        super().__init__(message)
+        self.phase = phase
+
+
+class NotInRequestError(BridgeError, RuntimeError):
+    """``call_async()`` was used where no request of the bridge is running."""

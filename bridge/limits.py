@@ -1,0 +1,78 @@
+"""Every number a user may want to change: name with unit, default, and the reason for the default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on threads, waiting, memory and time for one adapter.
+
+    All sizes are bytes, all times seconds. ``None`` (where the type allows it) switches a limit off.
+    """
+
+    workers: int = 40
+    """Threads that may run the application at once; 1 is the single-threaded mode (one thread, one request at
+    a time). 40 is what Starlette and anyio give synchronous code; waitress has 4, gunicorn's gthread 1."""
+
+    worker_idle_s: float = 2.0
+    """A worker that had nothing to do for this long ends. Short, because a thread costs 0.1 ms to start and an
+    idle one costs memory and, with Django, an open database connection. Not used when ``workers`` is 1."""
+
+    queue: int = 1000
+    """Requests that may wait for a worker; the next one is answered 503 with ``Retry-After``. With 50 ms per
+    request and 40 workers, 1000 waiting requests are 1.25 s of work."""
+
+    queue_wait_s: float | None = 30.0
+    """A request that got no worker for this long is answered 503. Thirty seconds is gunicorn's default request
+    timeout: nobody is waiting for the answer any more."""
+
+    retry_after_s: int = 1
+    """The ``Retry-After`` of those 503 answers."""
+
+    body_memory_bytes: int = 1 * MIB
+    """Request bodies up to this size are collected in memory before a worker is taken; larger ones go to a
+    temporary file or are streamed (``large_body``). 1 MiB is nginx's default for a whole body."""
+
+    body_max_bytes: int | None = 1024 * MIB
+    """Larger request bodies are answered 413. 1 GiB is waitress' default."""
+
+    body_wait_s: float | None = 60.0
+    """How long to wait without a byte of the request body: 408 while collecting, an ``OSError`` in ``read()``
+    while streaming. 60 s is nginx's ``client_body_timeout``."""
+
+    response_memory_bytes: int = 1 * MIB
+    """A streaming application is held back while more than this is unsent. Large enough that a thread switch
+    per refill does not show (64 MiB in 64 switches), small enough for 40 slow readers."""
+
+    response_wait_s: float | None = 60.0
+    """How long an application is held back by a client that takes no byte; then the client counts as gone.
+    60 s is nginx's ``send_timeout``."""
+
+    shutdown_s: float = 30.0
+    """How long the lifespan shutdown waits for running requests before it gives up and names them. 30 s is
+    gunicorn's ``graceful_timeout``."""
+
+    cancel_s: float = 5.0
+    """How long a cancelled request waits for its application to notice. The servers cancel at the end of their
+    own graceful period, so this adds to it."""
+
+    stuck_s: float = 60.0
+    """A worker busy with one request for longer than this is counted as stuck in ``statistics()``."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None and "None" in str(field.type):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"Limits.{field.name} must be a number, not {value!r}")
+            if isinstance(value, float) and field.type == "int":
+                raise TypeError(f"Limits.{field.name} must be a whole number, not {value!r}")
+            lowest = 1 if field.name in {"workers", "response_memory_bytes"} else 0
+            if not value >= lowest:
+                raise ValueError(f"Limits.{field.name} must be at least {lowest}, not {value!r}")

@@ -1,0 +1,160 @@
+"""``environ`` from an ASGI ``http`` scope: everything but what needs a running request.
+
+The keys that reach into the running request (``wsgi.input``, ``wsgi.errors``, ``wsgi.file_wrapper`` and the
+callables) are added by the adapter; this file knows only the scope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.translate.headers import BodyFraming, add_request_fields, framing_from_headers
+from bridge.translate.paths import request_uri, target_path
+from bridge.translate.strings import native_from_octets
+from bridge.translate.tls import ssl_variables_from_tls
+from bridge.types import Environ
+
+SERVER_SOFTWARE = "bridge/0.1"
+
+_PROTOCOLS = {
+    "1.1": "HTTP/1.1",
+    "1.0": "HTTP/1.0",
+    "2": "HTTP/2",
+    "1": "HTTP/1.0",
+    "3": "HTTP/3",
+    "2.0": "HTTP/2",
+}
+_DEFAULT_PORTS = {"https": "443", "wss": "443"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironOptions:
+    """What the deployer decides about every environ.
+
+    Attributes:
+        multithread: the value of ``wsgi.multithread``.
+        multiprocess: the value of ``wsgi.multiprocess``.
+        strip_root_path: take ``root_path`` off the front of ``path`` where it is there (GW-1).
+        underscore_names: lower-case field names with ``_`` that are let through (W-044).
+        extra: name/value pairs for every environ; request data wins over them (W-015).
+    """
+
+    multithread: bool = True
+    multiprocess: bool = True
+    strip_root_path: bool = True
+    underscore_names: frozenset[bytes] = frozenset()
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def base(self) -> Environ:
+        """Return a new dict with everything that is equal in all requests."""
+        return {
+            **self.extra,
+            "SERVER_SOFTWARE": SERVER_SOFTWARE,
+            "wsgi.version": (1, 0),
+            "wsgi.multithread": self.multithread,
+            "wsgi.multiprocess": self.multiprocess,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,  # W-059
+        }
+
+
+_DEFAULT_OPTIONS = EnvironOptions()
+
+
+def environ_from_scope(
+    scope: Mapping[str, Any],
+    *,
+    headers: Iterable[tuple[bytes, bytes]] | None = None,
+    framing: BodyFraming | None = None,
+    options: EnvironOptions = _DEFAULT_OPTIONS,
+    base: Environ | None = None,
+) -> Environ:
+    """Build the WSGI environ for an ASGI ``http`` scope; the scope is only read.
+
+    Args:
+        scope: an ASGI HTTP connection scope; optional keys may be missing or None.
+        headers: the scope's headers where the caller has already taken them out (they may be a one-shot iterable).
+        framing: what `framing_from_headers` said about them, where the caller knows.
+        options: the deployer's choices.
+        base: ``options.base()`` where the caller keeps one; it is copied.
+
+    Returns:
+        A new ``dict``. Values under keys without a dot are ``str`` with code points up to U+00FF.
+
+    Raises:
+        BadRequest: the request cannot be translated without guessing.
+
+    Spec: PEP 3333 "environ Variables"; ASGI HTTP "WSGI Compatibility"; W-008 to W-065.
+    """
+    get = scope.get
+    if headers is None:
+        headers = list(get("headers") or ())
+    if framing is None:
+        framing = framing_from_headers(headers)
+    scheme: str = get("scheme") or "http"
+    path: str = get("path") or ""
+    raw_path: bytes | None = get("raw_path")
+    target = target_path(get("root_path") or "", path, raw_path, strip_root_path=options.strip_root_path)
+    query = native_from_octets(get("query_string") or b"")  # W-029
+    uri = request_uri(path, raw_path, query)
+    version = get("http_version") or "1.1"
+
+    environ = options.base() if base is None else base.copy()
+    environ["REQUEST_METHOD"] = scope["method"]
+    environ["SCRIPT_NAME"] = target.script_name
+    environ["PATH_INFO"] = target.path_info
+    environ["QUERY_STRING"] = query
+    environ["REQUEST_URI"] = environ["RAW_URI"] = uri
+    environ["SERVER_PROTOCOL"] = _PROTOCOLS.get(version) or f"HTTP/{version}"  # W-038
+    environ["wsgi.url_scheme"] = scheme
+    if scheme == "https":
+        environ["HTTPS"] = "on"  # W-061
+    client = get("client")
+    if client:
+        _add_client(environ, client)
+    add_request_fields(environ, headers, options.underscore_names)
+    if target.authority is not None:
+        environ["HTTP_HOST"] = target.authority
+    if framing.content_length is not None:
+        environ["CONTENT_LENGTH"] = str(framing.content_length)
+    _add_server(environ, get("server"), scheme)
+    extensions = get("extensions")
+    if extensions:
+        tls = extensions.get("tls")
+        if tls is not None:
+            environ.update(ssl_variables_from_tls(tls))
+    return environ
+
+
+def _add_client(environ: Environ, client: Any) -> None:
+    """REMOTE_ADDR and REMOTE_PORT; a part that is not known stays away (W-037)."""
+    host, port = client[0], client[1]
+    if host:
+        environ["REMOTE_ADDR"] = str(host)
+        if port:
+            environ["REMOTE_PORT"] = str(port)
+
+
+def _add_server(environ: Environ, server: Any, scheme: str) -> None:
+    """SERVER_NAME and SERVER_PORT, never empty: from ``server``, else from Host, else the defaults (W-033 to W-036)."""
+    if server and server[1] is not None:
+        host, port = str(server[0]), str(server[1])
+    else:  # not known, or a unix socket: its path is no host name
+        host, port = _split_authority(environ.get("HTTP_HOST", ""))
+    if not host:
+        host = "localhost"
+    elif ":" in host and host[0] != "[":
+        host = f"[{host}]"  # RFC 3875 section 4.1.14
+    environ["SERVER_NAME"] = host
+    environ["SERVER_PORT"] = port if port and port != "0" else _DEFAULT_PORTS.get(scheme, "80")
+
+
+def _split_authority(authority: str) -> tuple[str, str]:
+    host, separator, port = authority.rpartition(":")
+    if separator and port.isdigit() and port.isascii() and (":" not in host or host[-1:] == "]"):
+        return host, port
+    if separator and not port:
+        return host, ""
+    return authority, ""

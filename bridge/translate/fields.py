@@ -1,0 +1,161 @@
+"""Response fields: what an application gives to ``start_response`` to what ASGI wants.
+
+Facts: ASGI wants lower-case names and ``bytes``; WSGI gives ``str`` that must be latin-1. The server owns the
+connection: a hop-by-hop field from an application is a mistake (RFC 9110 section 7.6.1) and is never forwarded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from bridge.errors import ApplicationError, ApplicationTypeError, ApplicationValueError
+from bridge.types import HeaderPairs
+
+RULE = 'PEP 3333, "The start_response() Callable"'
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 9110 section 5.6.2
+# Field content: HTAB, SP, visible ASCII and obs-text (RFC 9110 section 5.5); C1 controls are obs-text octets.
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
+_DIGITS = re.compile(r"[0-9]{1,18}").fullmatch
+
+HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer trailers "
+    b"transfer-encoding upgrade".split()
+)
+
+_ORDINARY_NAMES = (
+    "Accept-Ranges Access-Control-Allow-Credentials Access-Control-Allow-Headers Access-Control-Allow-Methods "
+    "Access-Control-Allow-Origin Access-Control-Expose-Headers Access-Control-Max-Age Age Allow Cache-Control "
+    "Content-Disposition Content-Encoding Content-Language Content-Length Content-Location Content-Range "
+    "Content-Security-Policy Content-Type Cross-Origin-Opener-Policy Date ETag Expires Last-Modified Link Location "
+    "Permissions-Policy Pragma Referrer-Policy Retry-After Server Set-Cookie Strict-Transport-Security Vary "
+    "WWW-Authenticate X-Accel-Buffering X-Content-Type-Options X-Frame-Options X-Request-Id X-XSS-Protection"
+).split()
+_KNOWN_NAMES: dict[str, bytes] = {
+    spelling: name.lower().encode("ascii") for name in _ORDINARY_NAMES for spelling in (name, name.lower())
+}
+
+
+class ResponseFields(NamedTuple):
+    """Checked response fields."""
+
+    pairs: HeaderPairs
+    """Names lower-case, order and repeats kept; only one Content-Length."""
+    content_length: int | None
+    dropped: list[str]
+    """Names of hop-by-hop fields that were left out by choice."""
+
+
+def fields_from_headers(
+    headers: Iterable[tuple[str, str]], *, drop_hop_by_hop: bool = False, strict: bool = False
+) -> ResponseFields:
+    """Check an application's header list and translate it.
+
+    Args:
+        headers: pairs of ``str``; any iterable of them unless ``strict`` (GW-7). It is copied.
+        drop_hop_by_hop: leave hop-by-hop fields out instead of raising (GW-4).
+        strict: accept only a ``list`` of ``tuple``.
+
+    Raises:
+        ApplicationTypeError: an entry is no pair of ``str``.
+        ApplicationValueError: a bad name or value, or Content-Lengths that are no number or do not agree.
+        ApplicationError: a hop-by-hop field.
+
+    Spec: PEP 3333 "The start_response() Callable"; RFC 9110 sections 5.1, 5.5, 7.6.1, 8.6; W-095 to W-099, W-118.
+    """
+    if strict and type(headers) is not list:
+        raise ApplicationTypeError(
+            f"start_response() got headers of type {type(headers).__name__}; it must be a list", rule=RULE
+        )
+    if isinstance(headers, str | bytes) or not hasattr(headers, "__iter__"):
+        raise ApplicationTypeError(
+            f"start_response() got headers of type {type(headers).__name__}; it must be a list of (name, value) "
+            "tuples",
+            rule=RULE,
+        )
+    pairs: HeaderPairs = []
+    lengths: list[str] | None = None
+    dropped: list[str] = []
+    for header in headers:
+        if not isinstance(header, tuple) or len(header) != 2:  # noqa: PLR2004
+            raise ApplicationTypeError(
+                f"start_response() got a header of type {type(header).__name__}; each must be a tuple (name, value)",
+                rule=RULE,
+            )
+        name, value = header
+        octet_name = _KNOWN_NAMES.get(name) if type(name) is str else None
+        if octet_name is None:
+            octet_name = response_name(name)
+            if octet_name in HOP_BY_HOP:
+                if not drop_hop_by_hop:
+                    raise ApplicationError(
+                        f"the application set the hop-by-hop field {name!r}; the connection belongs to the server, "
+                        "so leave it out (or host the app with hop_by_hop='drop')",
+                        rule='PEP 3333, "Other HTTP Features"; RFC 9110, section 7.6.1',
+                    )
+                dropped.append(name)
+                continue
+        octet_value = response_value(name, value)
+        if octet_name == b"content-length":
+            if lengths is None:
+                lengths = []
+                pairs.append((octet_name, octet_value))
+            lengths.append(value.strip(" \t"))
+            continue
+        pairs.append((octet_name, octet_value))
+    return ResponseFields(pairs, None if lengths is None else _agreed_length(lengths), dropped)
+
+
+def response_name(name: object) -> bytes:
+    """Return a checked field name, lower-case.
+
+    Raises:
+        ApplicationTypeError: not ``str``.
+        ApplicationValueError: not a token.
+    """
+    if not isinstance(name, str):
+        raise ApplicationTypeError(
+            f"a header name is of type {type(name).__name__}; it must be str", rule=RULE
+        )
+    if not _TOKEN(name):
+        raise ApplicationValueError(
+            f"{name!r} is no header name (letters, digits and !#$%&'*+-.^_`|~)", rule=RULE
+        )
+    return name.lower().encode("ascii")
+
+
+def response_value(name: str, value: object) -> bytes:
+    """Return a checked field value without surrounding SP and HTAB.
+
+    Raises:
+        ApplicationTypeError: not ``str``.
+        ApplicationValueError: a control character, or a character beyond latin-1. The value itself, which may be a
+            secret, is not quoted.
+    """
+    if not isinstance(value, str):
+        raise ApplicationTypeError(
+            f"the value of header {name!r} is of type {type(value).__name__}; it must be str", rule=RULE
+        )
+    # Printable ASCII, which nearly every value is, needs no regex.
+    if not (value.isascii() and value.isprintable()) and not _VALUE(value):
+        raise ApplicationValueError(
+            f"the value of header {name!r} holds a control character (a line break splits a response) or a character "
+            "beyond latin-1",
+            rule=RULE,
+        )
+    return value.strip(" \t").encode("latin-1")
+
+
+def _agreed_length(texts: list[str]) -> int:
+    if len(set(texts)) > 1:
+        raise ApplicationValueError(
+            "the application set Content-Length twice, differently", rule="RFC 9110, section 8.6"
+        )
+    if not _DIGITS(texts[0]):
+        raise ApplicationValueError(
+            f"the application set Content-Length to {texts[0]!r}; it must be digits only",
+            rule="RFC 9110, section 8.6",
+        )
+    return int(texts[0])

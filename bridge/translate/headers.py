@@ -1,0 +1,162 @@
+"""Request fields: ASGI header pairs to ``HTTP_*`` keys, and what they say about the body.
+
+Facts about request fields:
+
+- Servers may keep the sender's case although ASGI wants lower case, so names are matched without regard to case.
+- ``X-Foo`` and ``X_Foo`` would share one key: names with ``_`` are dropped, or a client could write into the field
+  that a trusted proxy sets (W-044; RFC 9110 section 17.10).
+- Only ``Cookie`` is joined with "; "; other repeats are lists joined with ", " (RFC 9113 section 8.2.3; RFC 9110
+  section 5.3).
+- Upper-casing is done on ASCII octets: as text, "ß" would become "SS" (W-043).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bridge.errors import BadRequest
+
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 9110 section 5.6.2
+_FORBIDDEN_IN_VALUE = re.compile("[\r\n\0]").search  # RFC 9110 section 5.5
+_DIGITS = re.compile("[0-9]{1,18}").fullmatch  # RFC 9110 section 8.6; 18 digits fit in 64 bits
+
+_DROPPED = ""
+# Content-Length reaches environ through `BodyFraming`; Transfer-Encoding has been undone by the server (W-053).
+_NAMED_KEYS = {
+    b"content-type": "CONTENT_TYPE",
+    b"content-length": _DROPPED,
+    b"transfer-encoding": _DROPPED,
+}
+_ORDINARY_NAMES = (
+    b"accept accept-charset accept-encoding accept-language authorization cache-control connection cookie date dnt "
+    b"expect forwarded from host if-match if-modified-since if-none-match if-range if-unmodified-since origin pragma "
+    b"priority range referer sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode "
+    b"sec-fetch-site sec-fetch-user te traceparent tracestate upgrade upgrade-insecure-requests user-agent via "
+    b"x-csrf-token x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-real-ip x-request-id "
+    b"x-requested-with"
+).split()
+# A table instead of a cache: what clients send cannot make it grow.
+_KNOWN_KEYS: dict[bytes, str] = _NAMED_KEYS | {
+    name: "HTTP_" + name.decode("ascii").upper().replace("-", "_") for name in _ORDINARY_NAMES
+}
+_AT_MOST_ONCE = {"HTTP_HOST": "Host", "CONTENT_TYPE": "Content-Type"}
+
+
+@dataclass(frozen=True, slots=True)
+class BodyFraming:
+    """What the request fields say about the body.
+
+    Attributes:
+        content_length: octets announced, or None (also when a transfer coding overrides it).
+        has_transfer_encoding: the body was sent with a transfer coding (chunked).
+        expects_continue: the client waits for ``100 Continue`` before it sends the body.
+    """
+
+    content_length: int | None = None
+    has_transfer_encoding: bool = False
+    expects_continue: bool = False
+
+
+_NO_BODY_FIELDS = BodyFraming()
+_FRAMING_NAMES = frozenset({b"content-length", b"transfer-encoding", b"expect"})
+
+
+def framing_from_headers(headers: Iterable[tuple[bytes, bytes]]) -> BodyFraming:
+    """Read what the fields say about the body.
+
+    Raises:
+        BadRequest: Content-Length is no plain number, or is repeated with different values (W-050, W-051).
+
+    Spec: RFC 9112 section 6.3; W-050 to W-052.
+    """
+    relevant = [(name, value) for name, value in headers if name.lower() in _FRAMING_NAMES]
+    if not relevant:
+        return _NO_BODY_FIELDS
+    lengths: list[bytes] = []
+    has_transfer_encoding = expects_continue = False
+    for name, value in relevant:
+        lowered = name.lower()
+        if lowered == b"content-length":
+            lengths.append(value)
+        elif lowered == b"transfer-encoding":
+            has_transfer_encoding = True
+        elif value.strip(b" \t").lower() == b"100-continue":
+            expects_continue = True
+    content_length = _agreed_length(lengths) if lengths else None
+    if has_transfer_encoding:
+        content_length = None  # W-052
+    return BodyFraming(content_length, has_transfer_encoding, expects_continue)
+
+
+def _agreed_length(values: list[bytes]) -> int:
+    texts = {item.strip(" \t") for value in values for item in value.decode("latin-1").split(",")}
+    if len(texts) != 1:
+        raise BadRequest("The request has conflicting Content-Length fields.")
+    text = texts.pop()
+    if not _DIGITS(text):
+        raise BadRequest("The request's Content-Length is not a number.")
+    return int(text)
+
+
+def environ_key_from_name(name: bytes, underscore_names: frozenset[bytes] = frozenset()) -> str | None:
+    """Return the environ key for a field name, or None where the field must not reach the application.
+
+    Args:
+        name: the field name's octets in any case.
+        underscore_names: lower-case names with ``_`` that are let through (W-044).
+
+    Spec: RFC 3875 section 4.1.18; W-041, W-043, W-044, W-053.
+    """
+    name = name.lower()
+    known = _KNOWN_KEYS.get(name)
+    if known is not None:
+        return known or None
+    if not _TOKEN(name) or (b"_" in name and name not in underscore_names):
+        return None
+    return "HTTP_" + name.decode("ascii").upper().replace("-", "_")
+
+
+def add_request_fields(
+    environ: dict[str, object],
+    headers: Iterable[tuple[bytes, bytes]],
+    underscore_names: frozenset[bytes] = frozenset(),
+) -> None:
+    """Add ``HTTP_*`` and ``CONTENT_TYPE`` keys to ``environ``, in time linear in the size of ``headers``.
+
+    Args:
+        environ: gets one latin-1 ``str`` per field name; keys of other request variables must not be overwritten by
+            a field, which the ``HTTP_`` prefix sees to.
+        headers: pairs of ``bytes``, any case, repeats kept.
+        underscore_names: see `environ_key_from_name`.
+
+    Raises:
+        BadRequest: a value holds CR, LF or NUL (W-046), or Host or Content-Type is repeated (W-054).
+    """
+    fields: dict[str, str] = {}
+    repeats: dict[str, list[str]] | None = None
+    for name, value in headers:
+        key = _KNOWN_KEYS.get(name)
+        if key is None:
+            key = environ_key_from_name(name, underscore_names)
+        if not key:
+            continue
+        text = value.decode("latin-1").strip(" \t")
+        # isprintable() is the cheap question: it is also false for harmless octets, so the regex decides.
+        if not text.isprintable() and _FORBIDDEN_IN_VALUE(text):
+            raise BadRequest("A request field holds a control character.")
+        if key not in fields:
+            fields[key] = text
+            continue
+        if key in _AT_MOST_ONCE:
+            raise BadRequest(f"The request has more than one {_AT_MOST_ONCE[key]} field.")
+        if repeats is None:
+            repeats = {}
+        repeats.setdefault(key, [fields[key]]).append(text)
+    if repeats:
+        for key, texts in repeats.items():
+            fields[key] = ("; " if key == "HTTP_COOKIE" else ", ").join(texts)
+    if fields.get("HTTP_HOST") == "":
+        del fields["HTTP_HOST"]  # granian makes one up for HTTP/1.0 (W-054)
+    environ.update(fields)

@@ -1,0 +1,83 @@
+"""The ASGI event dictionaries: the only file that spells their type strings."""
+
+from __future__ import annotations
+
+from bridge.types import HeaderPairs, Message
+
+REQUEST = "http.request"
+DISCONNECT = "http.disconnect"
+
+EARLY_HINT = "http.response.early_hint"
+PATHSEND = "http.response.pathsend"
+TRAILERS = "http.response.trailers"
+ZEROCOPYSEND = "http.response.zerocopysend"
+DENIAL_RESPONSE = "websocket.http.response"
+
+LIFESPAN_STARTUP = "lifespan.startup"
+LIFESPAN_SHUTDOWN = "lifespan.shutdown"
+WEBSOCKET_CONNECT = "websocket.connect"
+
+
+def response_start(status: int, headers: HeaderPairs, *, trailers: bool = False) -> Message:
+    """ASGI HTTP "Response Start - send event"."""
+    message: Message = {"type": "http.response.start", "status": status, "headers": headers}
+    if trailers:
+        message["trailers"] = True
+    return message
+
+
+def response_body(body: bytes, *, more_body: bool) -> Message:
+    """ASGI HTTP "Response Body - send event"."""
+    return {"type": "http.response.body", "body": body, "more_body": more_body}
+
+
+def early_hint(links: list[bytes]) -> Message:
+    """ASGI Extensions "Early Hints"."""
+    return {"type": EARLY_HINT, "links": links}
+
+
+def trailers(headers: HeaderPairs) -> Message:
+    """ASGI Extensions "HTTP Trailers"; the only trailers event, so the last."""
+    return {"type": TRAILERS, "headers": headers, "more_trailers": False}
+
+
+def pathsend(path: str) -> Message:
+    """ASGI Extensions "Path Send"; the whole and only content."""
+    return {"type": PATHSEND, "path": path}
+
+
+def zerocopysend(file_descriptor: int, offset_bytes: int, count_bytes: int, *, more_body: bool) -> Message:
+    """ASGI Extensions "Zero Copy Send"."""
+    return {
+        "type": ZEROCOPYSEND,
+        "file": file_descriptor,
+        "offset": offset_bytes,
+        "count": count_bytes,
+        "more_body": more_body,
+    }
+
+
+def plain_response(
+    status: int, sentence: str, *extra_headers: tuple[bytes, bytes]
+) -> tuple[Message, Message]:
+    """Return start and body of a complete ``text/plain`` answer by the bridge itself (W-138)."""
+    body = sentence.encode("utf-8") + b"\n"
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        *extra_headers,
+    ]
+    return response_start(status, headers), response_body(body, more_body=False)
+
+
+def websocket_denial(status: int, sentence: str) -> tuple[Message, Message]:
+    """Return start and body of a denial response (ASGI Extensions "Websocket Denial Response")."""
+    start, body = plain_response(status, sentence)
+    start["type"] = "websocket.http.response.start"
+    body["type"] = "websocket.http.response.body"
+    return start, body
+
+
+def websocket_close() -> Message:
+    """Refuse a handshake; the client sees 403 (ASGI WebSocket "Close - send event")."""
+    return {"type": "websocket.close"}

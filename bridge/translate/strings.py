@@ -1,0 +1,38 @@
+"""Text and octets, both ways, in one place.
+
+Facts. WSGI text is "bytes as unicode": a ``str`` whose code points are octets (latin-1), also under Python 3
+(PEP 3333, "Unicode Issues"). ASGI gives paths as real Unicode text (decoded as UTF-8, undecodable octets replaced),
+and headers and query strings as ``bytes``.
+"""
+
+from __future__ import annotations
+
+from bridge.errors import BadRequest
+
+
+def octets_from_text(text: str) -> bytes:
+    """Encode Unicode text as UTF-8; a surrogate-escaped code point (U+DC80..U+DCFF) becomes its octet.
+
+    Raises:
+        BadRequest: ``text`` holds another lone surrogate, which stands for no octet.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise BadRequest("The request path holds a lone surrogate.") from None
+
+
+def native_from_octets(octets: bytes) -> str:
+    """Give octets the shape WSGI wants: ``str`` with one code point per octet."""
+    return octets.decode("latin-1")
+
+
+def native_from_text(text: str) -> str:
+    """Give Unicode text the shape WSGI wants: its UTF-8 octets read as latin-1 (W-021).
+
+    Raises:
+        BadRequest: see `octets_from_text`.
+    """
+    if text.isascii():
+        return text
+    return octets_from_text(text).decode("latin-1")

@@ -1,0 +1,299 @@
+"""Host a WSGI application on an ASGI server: `to_asgi` and `WSGIToASGI`.
+
+One request is one job on one worker thread; the event loop never runs application code. The work of a request is in
+`bridge._wsgi_hosting`, the rules are in `bridge.translate`, threads and loops in `bridge._runtime`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict, Unpack, cast
+
+import anyio
+
+from bridge._runtime.loops import LoopPort, current_port
+from bridge._runtime.workers import WorkerPool
+from bridge._wsgi_hosting.exchange import Exchange
+from bridge._wsgi_hosting.hosting import Hosting, TextSink, logger
+from bridge.errors import ServerError
+from bridge.lifespan import Hooks, answer_lifespan, hooks_from
+from bridge.limits import Limits
+from bridge.translate import messages
+from bridge.translate.environ import EnvironOptions
+from bridge.types import ASGIApp, Receive, Scope, Send, WSGIApp
+
+_DRAIN_LOOK_S = 0.02
+_POOL_CLOSE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A snapshot of one adapter.
+
+    The worker numbers and ``waiting`` are those of the pool, which several adapters may share.
+    """
+
+    workers_busy: int
+    workers_idle: int
+    workers_max: int
+    waiting: int
+    """Requests that wait for a worker."""
+    requests: int
+    """Requests under way, waiting ones included."""
+    bytes_held: int
+    """Bytes of request bodies in memory and of responses not yet sent."""
+    streams_open: int
+    refused: int
+    """Requests answered by the adapter itself (400, 408, 413, 503) since it was made."""
+    stuck: int
+    """Workers busy with one request for longer than ``Limits.stuck_s``."""
+
+
+class WSGIToASGIOptions(TypedDict, total=False):
+    """The keyword arguments of `WSGIToASGI`, for callers that pass them on."""
+
+    limits: Limits
+    workers: WorkerPool | None
+    large_body: Literal["spool", "stream"]
+    set_content_length: bool | None
+    strip_root_path: bool
+    underscore_headers: Iterable[str]
+    environ: Mapping[str, Any]
+    multiprocess: bool
+    hop_by_hop: Literal["refuse", "drop"]
+    strict: bool
+    pathsend: bool
+    on_error: Literal["raise", "respond"]
+    errors: TextSink | logging.Logger | None
+    websocket_denial_status: int
+    on_startup: Hooks | None
+    on_shutdown: Hooks | None
+
+
+class WSGIToASGI:
+    """A WSGI application as an ASGI 3 application.
+
+    Making one starts nothing: worker threads are started by the first request, in the process that serves it.
+
+    Args:
+        app: the WSGI application: any callable taking ``(environ, start_response)``.
+        limits: every number; see `Limits`.
+        workers: a `WorkerPool` to share between several adapters; by default each has its own, of
+            ``limits.workers`` threads.
+        large_body: what happens to request bodies beyond ``limits.body_memory_bytes``: ``"spool"`` receives them into
+            a temporary file before a worker is taken (slow clients hold no worker), ``"stream"`` lets the application
+            read them as they come.
+        set_content_length: set ``CONTENT_LENGTH`` for bodies that came without one (chunked, HTTP/2) once they have
+            been received completely. Default: only for Django, which reads no body without it.
+        strip_root_path: take ``root_path`` off the front of ``path`` where it is there.
+        underscore_headers: names of request fields with ``_`` to let through; others are dropped.
+        environ: name/value pairs for every environ; request data wins over them.
+        multiprocess: the value of ``wsgi.multiprocess``.
+        hop_by_hop: whether hop-by-hop fields set by the application are refused (an error) or dropped with a warning.
+        strict: also refuse what PEP 3333 forbids but most servers tolerate: a status without a reason, headers that
+            are no list.
+        pathsend: let the server open whole files by itself (``http.response.pathsend``) where it offers that. Off by
+            default: some servers open the file after the application may have deleted it.
+        on_error: ``"raise"`` lets the application's exceptions rise to the server and its middleware, which answer
+            500 and report; ``"respond"`` logs them and answers a plain 500 here.
+        errors: where ``wsgi.errors`` goes: a text stream or a logger; by default ``sys.stderr``.
+        websocket_denial_status: the answer to WebSocket handshakes, where the server lets one choose (else 403).
+        on_startup: hook or hooks for the lifespan startup: called with no argument, or with the ``state`` dict if
+            they take one. Coroutine functions run on the loop, others on a worker thread.
+        on_shutdown: likewise, run after all requests have ended.
+
+    Raises:
+        TypeError: an argument of a wrong type.
+
+    Runs on: called on an event loop (asyncio, uvloop, trio); the application runs on worker threads. One adapter
+    serves any number of loops.
+
+    Spec: PEP 3333; ASGI HTTP 2.5; ASGI lifespan 2.0.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApp,
+        *,
+        limits: Limits | None = None,
+        workers: WorkerPool | None = None,
+        large_body: Literal["spool", "stream"] = "spool",
+        set_content_length: bool | None = None,
+        strip_root_path: bool = True,
+        underscore_headers: Iterable[str] = (),
+        environ: Mapping[str, Any] | None = None,
+        multiprocess: bool = True,
+        hop_by_hop: Literal["refuse", "drop"] = "refuse",
+        strict: bool = False,
+        pathsend: bool = False,
+        on_error: Literal["raise", "respond"] = "raise",
+        errors: TextSink | logging.Logger | None = None,
+        websocket_denial_status: int = 403,
+        on_startup: Hooks | None = None,
+        on_shutdown: Hooks | None = None,
+    ) -> None:
+        if not callable(app):
+            raise TypeError(f"a WSGI application is a callable; {app!r} is not")
+        _check_choice("large_body", large_body, ("spool", "stream"))
+        _check_choice("hop_by_hop", hop_by_hop, ("refuse", "drop"))
+        _check_choice("on_error", on_error, ("raise", "respond"))
+        limits = limits or Limits()
+        self.app = app
+        self._has_own_pool = workers is None
+        pool = workers or WorkerPool(workers=limits.workers, queue=limits.queue, idle_s=limits.worker_idle_s)
+        self._hosting = Hosting(
+            app=app,
+            limits=limits,
+            environ_options=EnvironOptions(
+                multithread=pool.workers > 1,
+                multiprocess=multiprocess,
+                strip_root_path=strip_root_path,
+                underscore_names=frozenset(name.lower().encode("ascii") for name in underscore_headers),
+                extra=dict(environ or {}),
+            ),
+            large_body=large_body,
+            sets_content_length=_needs_content_length(app)
+            if set_content_length is None
+            else set_content_length,
+            drops_hop_by_hop=hop_by_hop == "drop",
+            strict=strict,
+            pathsend=pathsend,
+            responds_to_errors=on_error == "respond",
+            errors=errors,
+            pool=pool,
+            # Writing to the page cache is quick; two threads keep the disk busy and the loop free.
+            spool_pool=WorkerPool(workers=2, queue=100_000, idle_s=limits.worker_idle_s, name="bridge-spool"),
+        )
+        self._websocket_denial_status = websocket_denial_status
+        self._on_startup = hooks_from(on_startup)
+        self._on_shutdown = hooks_from(on_shutdown)
+        self._port: LoopPort | None = None
+
+    def __repr__(self) -> str:
+        now = self.statistics()
+        return (
+            f"<WSGIToASGI {self.app!r}: {now.requests} requests ({now.waiting} waiting, {now.streams_open} streaming), "
+            f"workers {now.workers_busy} busy, {now.workers_idle} idle of {now.workers_max}>"
+        )
+
+    def statistics(self) -> Statistics:
+        """Return a snapshot of workers, requests and memory. Any thread."""
+        hosting = self._hosting
+        workers = hosting.pool.statistics()
+        return Statistics(
+            workers_busy=workers.busy,
+            workers_idle=workers.idle,
+            workers_max=workers.limit,
+            waiting=workers.waiting,
+            requests=len(hosting.live),
+            bytes_held=hosting.bytes_held(),
+            streams_open=hosting.streams_open(),
+            refused=hosting.refused,
+            stuck=hosting.pool.stuck_count(hosting.limits.stuck_s),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection. Loop.
+
+        Raises:
+            ServerError: an unknown scope type, or an event that has no place.
+            Exception: what the application, ``receive`` or ``send`` raised.
+        """
+        kind = scope["type"]
+        if kind == "http":
+            exchange = Exchange(self._hosting, scope, receive, send, self._current_port())
+            await exchange.run()
+        elif kind == "lifespan":
+            await answer_lifespan(
+                scope,
+                receive,
+                send,
+                port=self._current_port(),
+                pool=self._hosting.pool,
+                on_startup=self._on_startup,
+                on_shutdown=self._on_shutdown,
+                drain=self.drain,
+            )
+        elif kind == "websocket":
+            await self._refuse_websocket(scope, receive, send)
+        else:
+            raise ServerError(
+                f"a WSGI application was asked to serve a scope of type {kind!r}; the bridge knows http, websocket and "
+                "lifespan",
+                rule='ASGI 3.0, "Protocol Specifications"',
+            )
+
+    def _current_port(self) -> LoopPort:
+        port = self._port
+        if port is None or not port.is_current():
+            self._port = port = current_port()
+        return port
+
+    async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse the handshake (W-149)."""
+        if (await receive())["type"] != messages.WEBSOCKET_CONNECT:
+            return  # the client has left already
+        logger.warning("%s: websocket refused: the application is a WSGI one", ascii(scope.get("path") or ""))
+        if messages.DENIAL_RESPONSE in (scope.get("extensions") or {}):
+            for message in messages.websocket_denial(
+                self._websocket_denial_status, "This application does not speak WebSocket."
+            ):
+                await send(message)
+        else:
+            await send(messages.websocket_close())
+
+    async def drain(self) -> None:
+        """Wait for running requests, at most ``Limits.shutdown_s``; then let the worker threads end. Loop.
+
+        The lifespan shutdown does this. If requests are still running when the time is up, they are named in the log
+        with the stack of their threads, and left alone: the threads are daemons and do not keep the process alive.
+        """
+        hosting = self._hosting
+        with anyio.move_on_after(hosting.limits.shutdown_s):
+            while hosting.live:
+                await anyio.sleep(_DRAIN_LOOK_S)
+        for exchange in tuple(hosting.live):
+            logger.error(
+                "%r is still running %.1f s after shutdown began", exchange, hosting.limits.shutdown_s
+            )
+        for stuck in hosting.pool.stuck(0) if hosting.live else ():
+            logger.error(
+                "thread %s runs %s since %.1f s:\n%s", stuck.thread_name, stuck.job, stuck.busy_s, stuck.stack
+            )
+        hosting.spool_pool.close(0 if hosting.live else _POOL_CLOSE_S)
+        if self._has_own_pool:
+            hosting.pool.close(0 if hosting.live else _POOL_CLOSE_S)
+
+
+def to_asgi(app: WSGIApp | ASGIApp, **options: Unpack[WSGIToASGIOptions]) -> ASGIApp:
+    """Return ``app`` as an ASGI 3 application.
+
+    A WSGI application is wrapped in a `WSGIToASGI` with the given options; an application that is ASGI 3 already
+    comes back unchanged.
+
+    Args:
+        app: a WSGI or ASGI 3 application.
+        options: the keyword arguments of `WSGIToASGI`.
+    """
+    if _is_asgi(app):
+        return cast("ASGIApp", app)
+    return WSGIToASGI(cast("WSGIApp", app), **options)
+
+
+def _is_asgi(app: object) -> bool:
+    """Tell whether calling the app is known to return a coroutine, which no WSGI application does."""
+    call: Callable[..., Any] | None = getattr(type(app), "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call)
+
+
+def _needs_content_length(app: object) -> bool:
+    """Tell whether the app is Django's handler: it takes a body without CONTENT_LENGTH for an empty one."""
+    return any(kind.__module__.startswith("django.core.handlers.") for kind in type(app).__mro__)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise TypeError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
