@@ -155,9 +155,7 @@ class WSGIToASGI:
                 extra=dict(environ or {}),
             ),
             large_body=large_body,
-            sets_content_length=_needs_content_length(app)
-            if set_content_length is None
-            else set_content_length,
+            sets_content_length=_needs_content_length(app) if set_content_length is None else set_content_length,
             drops_hop_by_hop=hop_by_hop == "drop",
             strict=strict,
             pathsend=pathsend,
@@ -256,13 +254,9 @@ class WSGIToASGI:
             while hosting.live:
                 await anyio.sleep(_DRAIN_LOOK_S)
         for exchange in tuple(hosting.live):
-            logger.error(
-                "%r is still running %.1f s after shutdown began", exchange, hosting.limits.shutdown_s
-            )
+            logger.error("%r is still running %.1f s after shutdown began", exchange, hosting.limits.shutdown_s)
         for stuck in hosting.pool.stuck(0) if hosting.live else ():
-            logger.error(
-                "thread %s runs %s since %.1f s:\n%s", stuck.thread_name, stuck.job, stuck.busy_s, stuck.stack
-            )
+            logger.error("thread %s runs %s since %.1f s:\n%s", stuck.thread_name, stuck.job, stuck.busy_s, stuck.stack)
         hosting.spool_pool.close(0 if hosting.live else _POOL_CLOSE_S)
         if self._has_own_pool:
             hosting.pool.close(0 if hosting.live else _POOL_CLOSE_S)

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable
-from typing import Protocol, SupportsIndex
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
+
+_opening = threading.Lock()
 
 
 class Source(Protocol):
@@ -98,27 +103,92 @@ class _RawBody(io.RawIOBase):
         return self._source.readinto(memoryview(buffer).cast("B"))  # type: ignore[arg-type]
 
 
-class BodyStream(io.BufferedReader):
+class BodyStream:
     """A request body to read from: not seekable, thread-safe, equal to `io.BytesIO` in all its reading methods.
 
-    Reading is serialised by `io.BufferedReader`'s own lock, so several threads get disjoint octets.
+    The buffered reader behind it is made at the first use, since most bodies are never looked at. Reading is
+    serialised by the reader's own lock, so several threads get disjoint octets.
     """
 
+    __slots__ = ("_reader", "_source")
+
     def __init__(self, source: Source) -> None:
-        super().__init__(_RawBody(source))
+        self._source = source
+        self._reader: io.BufferedReader | None = None
 
-    def read(self, size: SupportsIndex | None = -1, /) -> bytes:
+    def _open(self) -> io.BufferedReader:
+        reader = self._reader
+        if reader is None:
+            with _opening:  # two threads of the application must not make two readers
+                reader = self._reader
+                if reader is None:
+                    self._reader = reader = io.BufferedReader(_RawBody(self._source))
+        return reader
+
+    def read(self, size: int | None = -1, /) -> bytes:
         """Return ``size`` octets (fewer only at the end), or all that are left for None or a negative size."""
-        if size is None or int(size) < 0:
-            return super().read(-1)
-        return super().read(size)
+        return self._open().read(-1 if size is None or size < 0 else size)
 
-    def readline(self, size: SupportsIndex | None = -1, /) -> bytes:
+    def read1(self, size: int = -1, /) -> bytes:
+        """Return up to ``size`` octets with at most one wait."""
+        return self._open().read1(size)
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill a buffer (less only at the end); return how many octets."""
+        return self._open().readinto(buffer)
+
+    def readinto1(self, buffer: Buffer, /) -> int:
+        """Fill a buffer with at most one wait; return how many octets."""
+        return self._open().readinto1(buffer)
+
+    def peek(self, size: int = 0, /) -> bytes:
+        """Return octets without moving on."""
+        return self._open().peek(size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
         r"""Return octets up to and including the next ``\n``, at most ``size`` of them if that is not negative."""
-        if size is None or int(size) < 0:
-            return super().readline(-1)
-        return super().readline(size)
+        return self._open().readline(-1 if size is None or size < 0 else size)
 
-    def readlines(self, hint: SupportsIndex | None = -1, /) -> list[bytes]:
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
         """Return the lines that are left, stopping once their total length reaches ``hint`` if that is positive."""
-        return super().readlines(-1 if hint is None else int(hint))
+        return self._open().readlines(-1 if hint is None else hint)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._open())
+
+    def __next__(self) -> bytes:
+        return next(self._open())
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def writable(self) -> bool:
+        """Return False."""
+        return False
+
+    def seekable(self) -> bool:
+        """Return False."""
+        return False
+
+    def isatty(self) -> bool:
+        """Return False."""
+        return False
+
+    def flush(self) -> None:
+        """Do nothing: there is nothing to write."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._reader is not None and self._reader.closed
+
+    def close(self) -> None:
+        """Let further reads raise ``ValueError``; the request itself goes on."""
+        self._open().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -25,46 +25,66 @@ ITEM_OVERHEAD_BYTES = 64
 """What an item costs besides its content, so that very small items are bounded too."""
 
 
-def _nothing() -> None:
-    """Take the place of a callback that is no longer wanted."""
+class Link(Protocol):
+    """What a channel asks of its owner. All of it may be called by any thread."""
+
+    def notify(self) -> None:
+        """Wake the loop's side of an outflow."""
+        ...
+
+    def ask(self) -> None:
+        """Ask the loop's side of an inflow for one more piece."""
+        ...
+
+    def is_loop_running(self) -> bool:
+        """Tell whether the loop still runs; asked while a thread waits."""
+        ...
+
+    def loop_is_gone(self) -> Exception:
+        """Make the exception for a thread whose loop has ended."""
+        ...
+
+    def body_is_late(self) -> Exception:
+        """Make the exception for a thread that has waited too long for a piece."""
+        ...
 
 
-class _Waiting:
-    """Blocking waits over a lock that the owner holds: with a time limit, and aware of a dead loop."""
+class _NoLink:
+    """The link of a channel whose request is over."""
 
-    __slots__ = ("_condition", "_is_loop_running", "_lock", "_lost")
+    def notify(self) -> None:
+        pass
 
-    def __init__(
-        self, lock: threading.Lock, is_loop_running: Callable[[], bool], lost: Callable[[], Exception]
-    ):
-        self._lock = lock
-        self._is_loop_running = is_loop_running
-        self._lost = lost
-        self._condition: threading.Condition | None = None
+    def ask(self) -> None:
+        pass
 
-    def wait(self, is_over: Callable[[], bool], timeout_s: float | None) -> bool:
-        """Wait until ``is_over()``; return False when the time is up. Lock held.
-
-        Raises:
-            Exception: what ``lost()`` makes, if the loop has ended.
-        """
-        if self._condition is None:
-            self._condition = threading.Condition(self._lock)
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        while not is_over():
-            left_s = (
-                _LOOK_EVERY_S if deadline_s is None else min(_LOOK_EVERY_S, deadline_s - time.monotonic())
-            )
-            if left_s <= 0:
-                return False
-            if not self._condition.wait(left_s) and not is_over() and not self._is_loop_running():
-                raise self._lost()
+    def is_loop_running(self) -> bool:
         return True
 
-    def wake(self) -> None:
-        """Wake all that wait. Lock held."""
-        if self._condition is not None:
-            self._condition.notify_all()
+    def loop_is_gone(self) -> Exception:
+        return RuntimeError("the request is over")
+
+    def body_is_late(self) -> Exception:
+        return RuntimeError("the request is over")
+
+
+_NO_LINK = _NoLink()
+
+
+def _wait(condition: threading.Condition, link: Link, is_over: Callable[[], bool], timeout_s: float | None) -> bool:
+    """Wait until ``is_over()``; return False when the time is up. The condition's lock is held.
+
+    Raises:
+        Exception: what the link makes of a loop that has ended.
+    """
+    deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+    while not is_over():
+        left_s = _LOOK_EVERY_S if deadline_s is None else min(_LOOK_EVERY_S, deadline_s - time.monotonic())
+        if left_s <= 0:
+            return False
+        if not condition.wait(left_s) and not is_over() and not link.is_loop_running():
+            raise link.loop_is_gone()
+    return True
 
 
 class Outflow(Generic[T]):
@@ -72,43 +92,23 @@ class Outflow(Generic[T]):
 
     Args:
         high_water_bytes: `wait_for_room` blocks while more than this is unsent.
-        notify: wakes the loop side; called by the thread side at most once until the loop side has taken.
-        is_loop_running: asked while a thread waits.
-        lost: makes the exception for a thread whose loop has ended.
+        link: the owner; its ``notify`` is called by the thread side at most once until the loop side has taken.
     """
 
-    __slots__ = (
-        "_error",
-        "_held_bytes",
-        "_high_water_bytes",
-        "_is_finished",
-        "_is_notified",
-        "_items",
-        "_lock",
-        "_notify",
-        "_waiting",
-        "reason",
-    )
+    # Defaults on the class: an ordinary request changes few of them, and making this object is on its path.
+    _condition: threading.Condition | None = None
+    _error: BaseException | None = None
+    _held_bytes = 0
+    _is_finished = False
+    _is_notified = False
+    reason: Exception | None = None
+    """Why nothing more is taken, or None."""
 
-    def __init__(
-        self,
-        *,
-        high_water_bytes: int,
-        notify: Callable[[], None],
-        is_loop_running: Callable[[], bool],
-        lost: Callable[[], Exception],
-    ) -> None:
+    def __init__(self, high_water_bytes: int, link: Link) -> None:
         self._lock = threading.Lock()
-        self._items: deque[T] = deque()
-        self._held_bytes = 0
+        self._items: list[T] = []
         self._high_water_bytes = high_water_bytes
-        self._notify = notify
-        self._is_notified = False
-        self._is_finished = False
-        self._error: BaseException | None = None
-        self._waiting = _Waiting(self._lock, is_loop_running, lost)
-        self.reason: Exception | None = None
-        """Why nothing more is taken, or None."""
+        self._link = link
 
     @property
     def held_bytes(self) -> int:
@@ -133,7 +133,7 @@ class Outflow(Generic[T]):
             self._held_bytes += size_bytes + ITEM_OVERHEAD_BYTES * len(items)
             is_first, self._is_notified = not self._is_notified, True
         if is_first:
-            self._notify()
+            self._link.notify()
 
     def wait_for_room(self, timeout_s: float | None) -> bool:
         """Block while too much is unsent; return False when the time is up. Thread side.
@@ -157,29 +157,33 @@ class Outflow(Generic[T]):
     def _wait(self, is_over: Callable[[], bool], timeout_s: float | None) -> bool:
         """Wait; as long as bytes go out, the time starts anew."""
         with self._lock:
+            if self._condition is None:
+                self._condition = threading.Condition(self._lock)
             while True:
                 before_bytes = self._held_bytes
-                in_time = self._waiting.wait(lambda: self.reason is not None or is_over(), timeout_s)
+                in_time = _wait(self._condition, self._link, lambda: self.reason is not None or is_over(), timeout_s)
                 if self.reason is not None:
                     raise self.reason
                 if in_time or self._held_bytes == before_bytes:
                     return in_time
 
-    def finish(self, error: BaseException | None = None) -> None:
-        """Say that nothing more will be put, and how it went. Thread side, once; never raises the reason."""
+    def finish(self, error: BaseException | None = None, items: tuple[T, ...] = ()) -> None:
+        """Hand the last items over and say how it went. Thread side, once; never raises the reason."""
         with self._lock:
+            if items and self.reason is None:
+                self._items.extend(items)
             self._error = error
             self._is_finished = True
             is_first, self._is_notified = not self._is_notified, True
         if is_first:
-            self._notify()
+            self._link.notify()
 
     # ---- Loop side --------------------------------------------------------------------------------------------
 
-    def take(self) -> tuple[deque[T], bool]:
+    def take(self) -> tuple[list[T], bool]:
         """Return all items there are, and whether the thread side has finished. Loop side; never blocks."""
         with self._lock:
-            items, self._items = self._items, deque()
+            items, self._items = self._items, []
             self._is_notified = self._is_finished  # after the end there is nothing to be told
             return items, self._is_finished
 
@@ -188,7 +192,8 @@ class Outflow(Generic[T]):
         with self._lock:
             if self.reason is None:  # closing has forgotten them already
                 self._held_bytes -= size_bytes + ITEM_OVERHEAD_BYTES * count
-                self._waiting.wake()
+                if self._condition is not None:
+                    self._condition.notify_all()
 
     def close(self, reason: Exception) -> None:
         """Take nothing more: whoever puts or waits gets ``reason``. The first reason stays. Loop side."""
@@ -197,11 +202,12 @@ class Outflow(Generic[T]):
                 self.reason = reason
                 self._items.clear()
                 self._held_bytes = 0
-            self._waiting.wake()
+            if self._condition is not None:
+                self._condition.notify_all()
 
     def detach(self) -> None:
-        """Let go of the callback: nothing will be notified any more. Loop side, at the very end."""
-        self._notify = _nothing
+        """Let go of the owner: nothing will be notified any more. Loop side, at the very end."""
+        self._link = _NO_LINK
 
     def take_error(self) -> BaseException | None:
         """Return what `finish` was told, once: it is kept no longer than needed. Loop side."""
@@ -218,45 +224,32 @@ class Inflow:
     """Octets from a loop to threads, asked for piece by piece, one piece ahead.
 
     Args:
-        ask: asks the loop side for one more piece; called by the thread side, at most once until a piece came.
-        is_loop_running: asked while a thread waits.
-        lost: makes the exception for a thread whose loop has ended.
-        timed_out: makes the exception for a thread that waited too long.
         timeout_s: how long a thread waits without an octet.
+        link: the owner; its ``ask`` is called by the thread side, at most once until a piece came.
     """
 
     __slots__ = (
-        "_ask",
+        "_condition",
         "_has_asked",
         "_is_ended",
+        "_link",
         "_lock",
         "_pieces",
         "_position",
         "_reason",
-        "_timed_out",
         "_timeout_s",
-        "_waiting",
     )
 
-    def __init__(
-        self,
-        *,
-        ask: Callable[[], None],
-        is_loop_running: Callable[[], bool],
-        lost: Callable[[], Exception],
-        timed_out: Callable[[], Exception],
-        timeout_s: float | None,
-    ) -> None:
+    def __init__(self, timeout_s: float | None, link: Link) -> None:
         self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         self._pieces: deque[bytes] = deque()
         self._position = 0
         self._is_ended = False
         self._has_asked = False
         self._reason: Exception | None = None
-        self._ask = ask
-        self._timed_out = timed_out
         self._timeout_s = timeout_s
-        self._waiting = _Waiting(self._lock, is_loop_running, lost)
+        self._link: Link = link
 
     # ---- Thread side (several threads are served in turn) ------------------------------------------------------
 
@@ -280,13 +273,13 @@ class Inflow:
                 if self._reason is not None:
                     raise self._reason
                 asks = self._claim_ask()
-                if not asks and not self._waiting.wait(self._has_news, self._timeout_s):
-                    raise self._timed_out()
+                if not asks and not _wait(self._condition, self._link, self._has_news, self._timeout_s):
+                    raise self._link.body_is_late()
                 count = 0
             if asks:
-                self._ask()
+                self._link.ask()
         if asks:
-            self._ask()
+            self._link.ask()
         return count
 
     def _has_news(self) -> bool:
@@ -317,24 +310,24 @@ class Inflow:
         with self._lock:
             self._has_asked = False
             self._pieces.append(piece)
-            self._waiting.wake()
+            self._condition.notify_all()
 
     def end(self) -> None:
         """Say that the octets are complete. Loop side."""
         with self._lock:
             self._is_ended = True
-            self._waiting.wake()
+            self._condition.notify_all()
 
     def close(self, reason: Exception) -> None:
         """Say that no octet will come any more: reads raise ``reason`` after what is there. Loop side."""
         with self._lock:
             if self._reason is None and not self._is_ended:
                 self._reason = reason
-            self._waiting.wake()
+            self._condition.notify_all()
 
     def detach(self) -> None:
-        """Let go of the callback: nothing will be asked for any more. Loop side, at the very end."""
-        self._ask = _nothing
+        """Let go of the owner: nothing will be asked for any more. Loop side, at the very end."""
+        self._link = _NO_LINK
 
     @property
     def held_bytes(self) -> int:

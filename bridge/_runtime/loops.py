@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -25,14 +25,17 @@ class LoopGoneError(RuntimeError):
 
 
 class Signal(Protocol):
-    """A flag that one coroutine waits for. Loop thread only."""
+    """A flag that one coroutine waits for. Loop thread only.
+
+    A waiter that is cancelled may take a wake-up with it: look at what the signal stands for before waiting again.
+    """
 
     def set(self) -> None:
         """Raise the flag and wake the waiter."""
         ...
 
-    async def wait(self) -> None:
-        """Wait until the flag is up, and lower it."""
+    def wait(self) -> Awaitable[None]:
+        """Wait until the flag is up, and lower it; to be awaited at once."""
         ...
 
 
@@ -60,30 +63,40 @@ class LoopPort(Protocol):
         ...
 
 
-class AsyncioSignal:
-    """`Signal` over one future: the cheapest way to wait on asyncio."""
+class _Ready:
+    """An awaitable that does not wait."""
 
-    __slots__ = ("_future", "_is_set", "_loop")
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+_READY = _Ready()
+
+
+class AsyncioSignal:
+    """`Signal` over one future, awaited without a coroutine in between: every request waits once."""
+
+    _future: asyncio.Future[None] | None = None
+    _is_set = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._future: asyncio.Future[None] | None = None
-        self._is_set = False
 
     def set(self) -> None:
-        self._is_set = True
         future = self._future
         if future is not None and not future.done():
             future.set_result(None)
+        else:
+            self._is_set = True
 
-    async def wait(self) -> None:
-        if not self._is_set:
-            self._future = future = self._loop.create_future()
-            try:
-                await future
-            finally:
-                self._future = None
-        self._is_set = False
+    def wait(self) -> Awaitable[None]:
+        if self._is_set:
+            self._is_set = False
+            return _READY
+        self._future = future = self._loop.create_future()
+        return future
 
 
 class AsyncioPort:
@@ -199,6 +212,4 @@ def current_port() -> LoopPort:
     try:
         return AsyncioPort(asyncio.get_running_loop())
     except RuntimeError:
-        raise RuntimeError(
-            "bridge runs on asyncio (also uvloop) and trio; neither is running in this thread"
-        ) from None
+        raise RuntimeError("bridge runs on asyncio (also uvloop) and trio; neither is running in this thread") from None

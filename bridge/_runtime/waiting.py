@@ -14,9 +14,7 @@ from bridge._runtime.workers import WorkerPool
 T = TypeVar("T")
 
 
-async def wait_through_cancellation(
-    signal: Signal, is_over: Callable[[], bool], timeout_s: float | None
-) -> bool:
+async def wait_through_cancellation(signal: Signal, is_over: Callable[[], bool], timeout_s: float | None) -> bool:
     """Wait until ``is_over()``, whoever cancels; return False when the time is up. Loop.
 
     For clean-up only: a thread that still works on the task's behalf must be waited for, or it would use what the
@@ -33,11 +31,12 @@ async def wait_through_cancellation(
     return is_over()
 
 
-class _ThreadCall(Generic[T]):
+class ThreadCall(Generic[T]):
     """A job for a worker whose result a coroutine waits for."""
 
-    def __init__(self, function: Callable[..., T], args: tuple[Any, ...], port: LoopPort) -> None:
+    def __init__(self, pool: WorkerPool, port: LoopPort, function: Callable[..., T], args: tuple[Any, ...]) -> None:
         self.context: Context = copy_context()
+        self._pool = pool
         self._function = function
         self._args = args
         self._port = port
@@ -47,6 +46,7 @@ class _ThreadCall(Generic[T]):
         self.error: BaseException | None = None
 
     def run(self) -> None:
+        """Call the function. Worker."""
         try:
             self.result = self._function(*self._args)
         except BaseException as error:  # noqa: BLE001 - raised again where the result is waited for
@@ -57,26 +57,43 @@ class _ThreadCall(Generic[T]):
         except LoopGoneError:
             pass  # nobody is left to wait
 
+    async def wait(self) -> T:
+        """Return the function's result. Loop; by the task that started it.
+
+        If the caller is cancelled the function is waited for all the same: what it works on stays valid.
+
+        Raises:
+            BaseException: what the function raised.
+        """
+        try:
+            while not self.is_done:
+                await self.signal.wait()
+        except BaseException:
+            if not self._pool.discard(self):
+                await wait_through_cancellation(self.signal, lambda: self.is_done, None)
+            raise
+        if self.error is not None:
+            raise self.error
+        return self.result  # type: ignore[return-value]  # set whenever there is no error
+
+
+def start_in_worker(pool: WorkerPool, port: LoopPort, function: Callable[..., T], *args: Any) -> ThreadCall[T]:
+    """Begin to call a blocking function on a worker. Loop.
+
+    Raises:
+        RuntimeError: too many jobs are waiting.
+    """
+    call = ThreadCall(pool, port, function, args)
+    if not pool.submit(call):
+        raise RuntimeError(f"too many jobs are waiting in {pool!r}")
+    return call
+
 
 async def run_in_worker(pool: WorkerPool, port: LoopPort, function: Callable[..., T], *args: Any) -> T:
-    """Call a blocking function on a worker and return its result. Loop.
-
-    If the caller is cancelled the function is waited for all the same: what it works on stays valid.
+    """Call a blocking function on a worker and return its result; see `ThreadCall.wait`. Loop.
 
     Raises:
         BaseException: what the function raises.
         RuntimeError: too many jobs are waiting.
     """
-    call = _ThreadCall(function, args, port)
-    if not pool.submit(call):
-        raise RuntimeError(f"too many jobs are waiting in {pool!r}")
-    try:
-        while not call.is_done:
-            await call.signal.wait()
-    except BaseException:
-        if not pool.discard(call):
-            await wait_through_cancellation(call.signal, lambda: call.is_done, None)
-        raise
-    if call.error is not None:
-        raise call.error
-    return call.result  # type: ignore[return-value]  # set whenever there is no error
+    return await start_in_worker(pool, port, function, *args).wait()

@@ -162,9 +162,7 @@ class WorkerPool:
         """Return the workers busy with one job for longer than that, with their stacks. Any thread."""
         now_s = time.monotonic()
         with self._lock:
-            busy = [
-                (worker, worker.job, worker.busy_since_s) for worker in self._all if worker.job is not None
-            ]
+            busy = [(worker, worker.job, worker.busy_since_s) for worker in self._all if worker.job is not None]
         return [
             StuckWorker(worker.thread.name, repr(job), now_s - since_s, _stack(worker.thread))
             for worker, job, since_s in busy

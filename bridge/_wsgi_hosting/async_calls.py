@@ -34,9 +34,7 @@ class AsyncCall(Generic[T]):
         "context",
     )
 
-    def __init__(
-        self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    def __init__(self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.context = copy_context()
         self._function = function
         self._args = args
@@ -59,9 +57,7 @@ class AsyncCall(Generic[T]):
             if self._scope.cancelled_caught:
                 self._error = self._reason
         except anyio.get_cancelled_exc_class() as error:
-            self._error = RequestCancelled(
-                "the request was cancelled while the application awaited a coroutine"
-            )
+            self._error = RequestCancelled("the request was cancelled while the application awaited a coroutine")
             self._error.__cause__ = error
             raise
         except BaseException as error:  # noqa: BLE001 - belongs to the application, which is waiting for it

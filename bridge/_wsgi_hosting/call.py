@@ -11,7 +11,7 @@ from contextvars import Context, ContextVar
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from bridge._runtime.body import BodyStream, Source
+from bridge._runtime.body import BodyStream, FileSource, Source
 from bridge._wsgi_hosting.error_stream import ErrorStream
 from bridge._wsgi_hosting.files import FileWrapper, regular_file, whole_file_path
 from bridge._wsgi_hosting.hosting import describe, log_lines, logger
@@ -20,7 +20,7 @@ from bridge.translate import messages
 from bridge.translate.environ import environ_from_scope
 from bridge.translate.fields import fields_from_headers, response_name, response_value
 from bridge.translate.headers import BodyFraming
-from bridge.translate.response import Phase, ResponseState
+from bridge.translate.response import COMPLETE, HELD, ResponseState
 from bridge.types import Environ, ExcInfo, HeaderPairs
 
 if TYPE_CHECKING:
@@ -55,20 +55,12 @@ class WSGICall:
         context: a copy of the ASGI task's context; everything runs in it.
     """
 
-    __slots__ = (
-        "_exchange",
-        "_framing",
-        "_headers",
-        "_is_ended",
-        "_is_started",
-        "_length_bytes",
-        "_outflow",
-        "_source",
-        "_state",
-        "_trailers",
-        "_wrote",
-        "context",
-    )
+    # Defaults on the class: making this object is on the path of every request.
+    _is_started = False
+    _is_ended = False
+    _wrote = False
+    _trailers: TrailerSource | None = None
+    _last_items: tuple[Any, ...] = ()
 
     def __init__(
         self,
@@ -90,10 +82,6 @@ class WSGICall:
         self._state = ResponseState(
             exchange.scope["method"], drop_hop_by_hop=hosting.drops_hop_by_hop, strict=hosting.strict
         )
-        self._is_started = False
-        self._is_ended = False
-        self._wrote = False
-        self._trailers: TrailerSource | None = None
 
     def __repr__(self) -> str:
         return repr(self._exchange)
@@ -115,13 +103,14 @@ class WSGICall:
             error = self._outcome_of(raised)
         if self._state.warnings:
             log_lines(self._state.warnings, self._description())
-        self._outflow.finish(error)
+        self._outflow.finish(error, self._last_items)
+        if isinstance(self._source, FileSource):
+            self._source.close()  # here: giving back the pages of a large file takes time the loop does not have
 
     def _answer(self) -> None:
         current_call.set(self)
         app_iter = self._exchange.hosting.app(self._environ(), self._start_response)
-        kind = type(app_iter)
-        if kind is list or kind is tuple:  # they have no close(), and all blocks are there
+        if type(app_iter) is list or type(app_iter) is tuple:  # they have no close(), and all blocks are there
             self._send_whole(app_iter)
             return
         try:
@@ -177,7 +166,6 @@ class WSGICall:
             environ["CONTENT_LENGTH"] = str(self._length_bytes)
         environ["wsgi.input"] = BodyStream(self._source)
         environ["wsgi.errors"] = ErrorStream(hosting.errors)
-        environ["wsgi.file_wrapper"] = FileWrapper
         environ["bridge.scope"] = scope
         environ["bridge.client_disconnected"] = exchange.client_disconnected
         state = scope.get("state")
@@ -210,7 +198,7 @@ class WSGICall:
             )
         self._wrote = True
         allowed = state.data(data)
-        if state.phase is Phase.COMPLETE:
+        if state.phase is COMPLETE:
             if not self._is_ended:
                 self._end(allowed)
         else:
@@ -254,7 +242,7 @@ class WSGICall:
         state = self._state
         if len(blocks) == 1:
             block = blocks[0]
-            if not self._wrote and isinstance(block, bytes):
+            if state.content_length is None and not self._wrote and isinstance(block, bytes):
                 state.infer_length(len(block))
             content = state.data(block)
         else:
@@ -271,7 +259,7 @@ class WSGICall:
                 self._put(content)
             raise
         if not self._is_ended:
-            self._end(content)
+            self._last_items = self._ending(content)
 
     def _send_blocks(self, app_iter: Iterable[bytes]) -> None:
         """Iterate, handing each block over before the next is asked for (W-108)."""
@@ -285,10 +273,10 @@ class WSGICall:
         for block in app_iter:
             if outflow.reason is not None:
                 raise outflow.reason
-            if block and state.phase is Phase.HELD:
+            if state.phase is HELD and state.content_length is None and block:
                 self._infer_length(app_iter, block)
             content = state.data(block)
-            if state.phase is Phase.COMPLETE:
+            if state.phase is COMPLETE:
                 if not self._is_ended:
                     self._end(content)
                 if state.is_overrun or not state.carries_content:
@@ -300,7 +288,7 @@ class WSGICall:
     def _finish_content(self, app_iter: Iterable[bytes]) -> None:
         if self._is_ended:
             return
-        if self._state.phase is Phase.HELD:
+        if self._state.phase is HELD:
             self._infer_length(app_iter, b"")
         self._state.end()
         self._end(b"")
@@ -341,14 +329,16 @@ class WSGICall:
         raise reason
 
     def _end(self, content: bytes) -> None:
-        """Hand over the last content and the end of the response."""
+        """Hand over the last content and the end of the response, before ``close()`` is called (W-116)."""
+        self._outflow.put(self._ending(content), len(content))
+
+    def _ending(self, content: bytes) -> tuple[Any, ...]:
+        """Return the items that end the response: the start, if it is not out yet, content, END, trailers."""
         self._is_ended = True
-        items: tuple[Any, ...] = (content, END) if content else (END,)
-        if not self._is_started:
-            items = self._start_message() + items
+        items: tuple[Any, ...] = (content, END) if self._is_started else (*self._start_message(), content, END)
         if self._trailers is not None:
             items += (messages.trailers(self._trailer_fields(self._trailers)),)
-        self._outflow.put(items, len(content))
+        return items
 
     def _trailer_fields(self, trailers: TrailerSource) -> HeaderPairs:
         return fields_from_headers(trailers() if callable(trailers) else trailers).pairs
@@ -358,8 +348,8 @@ class WSGICall:
     def _send_file(self, wrapper: FileWrapper) -> None:
         """Hand a wrapped file over: to the server itself where it offers that, else in blocks (W-126 to W-131)."""
         state = self._state
-        if state.phase is not Phase.HELD or not state.carries_content:
-            if state.phase is Phase.HELD:  # HEAD, 204, 304: nothing is read
+        if state.phase is not HELD or not state.carries_content:
+            if state.phase is HELD:  # HEAD, 204, 304: nothing is read
                 state.end()
                 self._end(b"")
             else:
@@ -377,13 +367,11 @@ class WSGICall:
             wanted = state.content_length
             if file is not None and (wanted is None or wanted <= file.left_bytes):
                 count = file.left_bytes if wanted is None else wanted
-                self._delegate(
-                    messages.zerocopysend(file.descriptor, file.offset_bytes, count, more_body=False)
-                )
+                self._delegate(messages.zerocopysend(file.descriptor, file.offset_bytes, count, more_body=False))
                 return
         for block in wrapper.blocks(state.content_length):
             content = state.data(block)
-            if state.phase is Phase.COMPLETE:
+            if state.phase is COMPLETE:
                 self._end(content)
                 return
             self._put(content)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from bridge._wsgi_hosting.hosting import Hosting, describe, logger
 from bridge._wsgi_hosting.request_body import RequestReceiver
 from bridge.errors import ClientDisconnected, ClientTimeout, RequestCancelled, RequestRefused
 from bridge.translate import messages
-from bridge.translate.headers import BodyFraming, framing_from_headers
+from bridge.translate.headers import NO_BODY_FIELDS, BodyFraming, framing_from_headers
 from bridge.types import Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
@@ -40,39 +40,34 @@ _JOIN_UP_TO_BYTES = 64 * 1024
 
 # Turns of the loop that a helper needs to be started and to ask the server once.
 _TURNS_FOR_A_LOOK = 6
+
+# What nearly every response is: start, one block, END.
+_WHOLE = 3
 _LOOK_TIMEOUT_S = 1.0
 
-_opening_inflow = threading.Lock()
+_opening = threading.Lock()
 
 
 class Exchange:
     """One request and its response."""
 
-    __slots__ = (
-        "_async_calls",
-        "_call",
-        "_expects_continue",
-        "_failure",
-        "_headers",
-        "_helpers",
-        "_is_abandoned",
-        "_is_start_sent",
-        "_large_source",
-        "_new_async_calls",
-        "_receive",
-        "_receiver",
-        "_send",
-        "_sending",
-        "_signal",
-        "_wants_news",
-        "hosting",
-        "is_ended",
-        "is_gone",
-        "is_started",
-        "outflow",
-        "port",
-        "scope",
-    )
+    # Defaults on the class: making this object is on the path of every request.
+    is_started = False  # the response has begun to go out
+    is_ended = False  # its end has gone out
+    is_gone = False  # the client has left
+    _is_start_sent = False
+    _is_abandoned = False
+    _is_over = False
+    _expects_continue = False
+    _wants_news = False
+    _framing = NO_BODY_FIELDS
+    _failure: Exception | None = None
+    _receiver: RequestReceiver | None = None
+    _call: WSGICall | None = None
+    _large_source: FileSource | None = None
+    _sending: anyio.CancelScope | None = None
+    _new_async_calls: deque[AsyncCall[Any]] | None = None
+    _async_calls: set[AsyncCall[Any]] | None = None
 
     def __init__(self, hosting: Hosting, scope: Scope, receive: Receive, send: Send, port: LoopPort) -> None:
         self.hosting = hosting
@@ -81,38 +76,10 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._signal = port.new_signal()
-        self.outflow: Outflow[Any] = Outflow(
-            high_water_bytes=hosting.limits.response_memory_bytes,
-            notify=self._notify,
-            is_loop_running=port.is_running,
-            lost=_loop_is_gone,
-        )
-        self.is_started = False  # the response has begun to go out
-        self.is_ended = False  # its end has gone out
-        self.is_gone = False  # the client has left
-        self._is_start_sent = False
-        self._is_abandoned = False
-        self._expects_continue = False
-        self._failure: Exception | None = None
-        self._wants_news = False
-        self._receiver: RequestReceiver | None = None
-        self._call: WSGICall | None = None
-        self._large_source: FileSource | None = None
-        self._helpers: TaskGroup | None = None
-        self._sending: anyio.CancelScope | None = None
-        self._new_async_calls: deque[AsyncCall[Any]] | None = None
-        self._async_calls: set[AsyncCall[Any]] | None = None
+        self.outflow: Outflow[Any] = Outflow(hosting.limits.response_memory_bytes, self)
 
     def __repr__(self) -> str:
-        state = (
-            "ended"
-            if self.is_ended
-            else "gone"
-            if self.is_gone
-            else "streaming"
-            if self.is_started
-            else "waiting"
-        )
+        state = "ended" if self.is_ended else "gone" if self.is_gone else "streaming" if self.is_started else "waiting"
         return f"<{describe(self.scope['method'], self.scope.get('path') or '')} ({state})>"
 
     @property
@@ -139,12 +106,16 @@ class Exchange:
         hosting = self.hosting
         hosting.live.add(self)
         try:
-            self._headers: Iterable[tuple[bytes, bytes]] = list(self.scope.get("headers") or ())
-            framing = framing_from_headers(self._headers)
-            source, length_bytes = await self._request_body(framing)
-            self._call = call = WSGICall(self, self._headers, framing, source, length_bytes, copy_context())
+            headers: list[tuple[bytes, bytes]] = list(self.scope.get("headers") or ())
+            framing = framing_from_headers(headers)
+            source = self._body_without_waiting(framing)
+            length_bytes = None
+            if source is None:
+                source, length_bytes = await self._receive_body()
+            self._call = call = WSGICall(self, headers, framing, source, length_bytes, copy_context())
             is_saturated = hosting.pool.is_saturated()
             if not hosting.pool.submit(call):
+                self._close_body()
                 raise _overloaded()
             await self._respond(is_saturated)
         except RequestRefused as refusal:
@@ -157,33 +128,37 @@ class Exchange:
             logger.exception("%r: the application failed", self)
             await self._answer_plainly(500, "Internal Server Error")
         finally:
+            # Give back what the request held, and cut the references that lead back here: no garbage to collect.
             hosting.live.discard(self)
-            self._let_go()
+            self.outflow.detach()
+            self._is_over = True
+            self._call = None
+            if self._receiver is not None:
+                self._let_go(self._receiver)
 
-    def _let_go(self) -> None:
-        """Give back what the request held, and cut the references that lead back here (so no garbage collection)."""
-        if self._large_source is not None:
-            self._large_source.close()
-        receiver = self._receiver
-        if receiver is not None and receiver.inflow is not None:
+    def _let_go(self, receiver: RequestReceiver) -> None:
+        if receiver.inflow is not None:
             receiver.inflow.close(_request_is_over())
             receiver.inflow.detach()
-        self.outflow.detach()
-        self._call = self._receiver = None
+        self._receiver = None
 
-    async def _request_body(self, framing: BodyFraming) -> tuple[Source, int | None]:
-        """Collect the body or decide to fetch it on demand; return the source and the length that is known now."""
-        scope = self.scope
-        receiver = self._receiver = RequestReceiver(self._receive, framing, self.hosting.limits)
-        if receiver.is_ended:
-            return MemorySource(b""), 0
-        is_announced = framing.content_length is not None or framing.has_transfer_encoding
-        if not is_announced and str(scope.get("http_version") or "1.1").startswith("1"):
-            # HTTP/1 without either field has no body (RFC 9112 section 6.3): not even asked, unless the app reads.
-            return LazySource(self._open_inflow), None
-        if framing.expects_continue:
+    def _body_without_waiting(self, framing: BodyFraming) -> Source | None:
+        """Return a source that needs no receiving now, or None for a body that is to be collected first."""
+        self._framing = framing
+        if framing.is_silent:
+            if str(self.scope.get("http_version") or "1.1")[0] == "1":
+                # HTTP/1 without either field has no body (RFC 9112 section 6.3): not even asked, unless the app reads.
+                return LazySource(self._open_inflow)
+        elif framing.content_length == 0:
+            return MemorySource(b"")
+        elif framing.expects_continue:
             self._expects_continue = True
-            return self._open_inflow(), None
+            return self._open_inflow()
+        return None
+
+    async def _receive_body(self) -> tuple[Source, int | None]:
+        """Collect the body; return the source, and the length if it is known to be complete."""
+        receiver = self._open_receiver()
         collected = await receiver.collect(self.hosting, self.port)
         if isinstance(collected, list):
             inflow = self._open_inflow()
@@ -205,7 +180,10 @@ class Exchange:
             while True:
                 await signal.wait()
                 items, is_finished = outflow.take()
-                if items and (is_finished or END in items or SENT_WHOLE in items):
+                if len(items) == _WHOLE and items[2] is END:
+                    await self._send_whole(items[0], items[1])
+                    items.clear()
+                elif items and (is_finished or END in items or SENT_WHOLE in items):
                     await self._send_items(items)  # complete: nobody waits for it to go out
                     items.clear()
                 if is_finished:
@@ -227,23 +205,21 @@ class Exchange:
         """Wait for a first sign of the worker, up to ``queue_wait_s``; all workers are busy."""
         with anyio.move_on_after(self.hosting.limits.queue_wait_s) as limit:
             await self._signal.wait()
-            self._signal.set()
+        self._signal.set()  # whatever ended the wait, the next one is for a look at what is there
         call = self._call
         if limit.cancelled_caught and call is not None and self.hosting.pool.discard(call):
             self.outflow.finish()
+            self._close_body()
             raise _overloaded()
 
-    async def _respond_with_helpers(self, items: deque[Any]) -> None:
+    async def _respond_with_helpers(self, items: list[Any]) -> None:
         """Go on with a task group beside: for the receiver and for coroutines called from the application."""
         failure: Exception | None = None
         async with anyio.create_task_group() as helpers:
-            self._helpers = helpers
             try:
                 await self._pump(helpers, items)
             except Exception as error:  # noqa: BLE001 - raised below, outside the group, as itself
                 failure = error
-            finally:
-                self._helpers = None
             helpers.cancel_scope.cancel()
         if failure is not None:
             try:
@@ -251,7 +227,7 @@ class Exchange:
             finally:
                 del failure
 
-    async def _pump(self, helpers: TaskGroup, items: deque[Any]) -> None:
+    async def _pump(self, helpers: TaskGroup, items: list[Any]) -> None:
         is_finished = receiver_runs = False
         with anyio.CancelScope() as self._sending:
             while True:
@@ -294,7 +270,15 @@ class Exchange:
 
     # ---- Sending ------------------------------------------------------------------------------------------------
 
-    async def _send_items(self, items: deque[Any]) -> None:
+    async def _send_whole(self, start: Message, body: bytes) -> None:
+        self.is_started = self.is_ended = True
+        try:
+            await self._send(start)
+            await self._send(messages.response_body(body, more_body=False))
+        except OSError as error:
+            self._send_failed(error)
+
+    async def _send_items(self, items: list[Any]) -> None:
         """Send what was handed over, small blocks joined; nothing once the client is gone."""
         blocks: list[bytes] = []
         size_bytes = 0
@@ -342,10 +326,14 @@ class Exchange:
     async def _send_message(self, message: Message) -> None:
         try:
             await self._send(message)
-        except OSError as error:  # since ASGI HTTP 2.4: the client is gone
-            logger.debug("%r: send() raised %r; taken as the client's disconnect", self, error)
-            if not self.is_gone:
-                self._client_has_gone(ClientDisconnected("the client left"), error)
+        except OSError as error:
+            self._send_failed(error)
+
+    def _send_failed(self, error: OSError) -> None:
+        """Take an ``OSError`` from ``send`` for the client's disconnect (ASGI HTTP 2.4; W-139)."""
+        logger.debug("%r: send() raised %r; taken as the client's disconnect", self, error)
+        if not self.is_gone:
+            self._client_has_gone(ClientDisconnected("the client left"), error)
 
     # ---- Endings ------------------------------------------------------------------------------------------------
 
@@ -370,6 +358,7 @@ class Exchange:
         """End the request from this side (cancelled, or ``send`` failed) and wait for the worker, for a while."""
         call = self._call
         if call is not None and self.hosting.pool.discard(call):
+            self._close_body()
             return
         if isinstance(error, Exception):
             reason = ClientDisconnected(f"sending the response failed: {error!r}")
@@ -398,16 +387,22 @@ class Exchange:
                 stack,
             )
 
+    def _close_body(self) -> None:
+        """Give back the spooled body of a request that no worker has taken (the worker does it otherwise)."""
+        if self._large_source is not None:
+            self._large_source.close()
+
     # ---- Helpers ------------------------------------------------------------------------------------------------
 
     def _wants_receiver(self) -> bool:
-        receiver = self._receiver
-        if receiver is None or self.is_ended or self.is_gone:
+        if self.is_ended or self.is_gone:
             return False
         # A response that streams, or somebody who asked: the client's disconnect is news then.
-        if (self.is_started or self._wants_news or self._async_calls) and self._may_watch(receiver):
-            receiver.want_news()
-        return receiver.has_work
+        if self.is_started or self._wants_news or self._async_calls:
+            receiver = self._open_receiver()
+            if self._may_watch(receiver):
+                receiver.want_news()
+        return self._receiver is not None and self._receiver.has_work
 
     def _may_watch(self, receiver: RequestReceiver) -> bool:
         """Whether receive() may be called without making the server ask for a body nobody wants (W-141)."""
@@ -417,9 +412,7 @@ class Exchange:
         return bool(self._new_async_calls) or self._wants_receiver()
 
     async def _run_receiver(self) -> None:
-        receiver = self._receiver
-        if receiver is None:
-            return
+        receiver = self._open_receiver()
         if not receiver.is_ended:
             self._open_inflow()
         try:
@@ -462,29 +455,35 @@ class Exchange:
         try:
             self.port.post(callback)
         except LoopGoneError:
-            error = _loop_is_gone()
+            error = self.loop_is_gone()
             self._close(error)
             raise error from None
 
-    def _notify(self) -> None:
+    def notify(self) -> None:
         """Wake the loop's side (the outflow calls this). Worker."""
-        with contextlib.suppress(RequestCancelled):  # the outflow is closed by it: the next step raises
-            self.post(self._signal.set)
+        try:
+            self.port.post(self._signal.set)
+        except LoopGoneError:
+            self._close(self.loop_is_gone())  # the worker's next step raises it
+
+    def is_loop_running(self) -> bool:
+        """Tell whether the loop still runs. Any thread."""
+        return self.port.is_running()
+
+    def loop_is_gone(self) -> RequestCancelled:
+        """Make the error for a worker whose loop has ended. Any thread."""
+        return RequestCancelled("the event loop of this request has ended")
+
+    def body_is_late(self) -> ClientTimeout:
+        """Make the error for a worker that has waited too long for the body. Any thread."""
+        return ClientTimeout(f"no byte of the request body came for {self.hosting.limits.body_wait_s} s")
 
     def _open_inflow(self) -> Inflow:
         """Return the inflow of this request, made at the first call. Any thread."""
-        receiver = self._receiver
-        if receiver is None:
-            raise _request_is_over()
-        with _opening_inflow:
+        receiver = self._open_receiver()
+        with _opening:
             if receiver.inflow is None:
-                receiver.inflow = Inflow(
-                    ask=self._ask,
-                    is_loop_running=self.port.is_running,
-                    lost=_loop_is_gone,
-                    timed_out=_body_is_late,
-                    timeout_s=self.hosting.limits.body_wait_s,
-                )
+                receiver.inflow = Inflow(self.hosting.limits.body_wait_s, self)
         if receiver.is_ended:
             receiver.inflow.end()
         elif receiver.is_gone:
@@ -493,7 +492,16 @@ class Exchange:
             receiver.inflow.close(self.outflow.reason or _request_is_over())
         return receiver.inflow
 
-    def _ask(self) -> None:
+    def _open_receiver(self) -> RequestReceiver:
+        """Return the receiver of this request, made at the first call: most requests need none. Any thread."""
+        with _opening:
+            if self._is_over:
+                raise _request_is_over()
+            if self._receiver is None:
+                self._receiver = RequestReceiver(self._receive, self._framing, self.hosting.limits)
+            return self._receiver
+
+    def ask(self) -> None:
         """Ask for one more piece of the body (the inflow calls this). Worker."""
         self.post(self._want_piece)
 
@@ -555,13 +563,5 @@ def _overloaded() -> RequestRefused:
     return RequestRefused(503, "The server is busy; try again soon.")
 
 
-def _loop_is_gone() -> RequestCancelled:
-    return RequestCancelled("the event loop of this request has ended")
-
-
 def _request_is_over() -> RequestCancelled:
     return RequestCancelled("the request is over")
-
-
-def _body_is_late() -> ClientTimeout:
-    return ClientTimeout("no byte of the request body came for too long")

@@ -88,9 +88,7 @@ class RegularFile(NamedTuple):
 def regular_file(filelike: object) -> RegularFile | None:
     """Return the descriptor and position of a regular file, or None for everything else. Worker."""
     # Exactly these types: other objects with a fileno() may decode or count what they read.
-    file: Any = (
-        filelike if type(filelike) in _FILE_TYPES else getattr(filelike, "file", None)
-    )  # tempfile's wrapper
+    file: Any = filelike if type(filelike) in _FILE_TYPES else getattr(filelike, "file", None)  # tempfile's wrapper
     if type(file) not in _FILE_TYPES:
         return None
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from bridge._runtime.workers import WorkerPool
+from bridge._wsgi_hosting.files import FileWrapper
 from bridge.limits import Limits
 from bridge.translate.environ import EnvironOptions
 from bridge.types import Environ, WSGIApp
@@ -53,7 +54,13 @@ class Hosting:
     refused: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self.base_environ = self.environ_options.base()
+        # Places for what `call` adds to every environ, so that the copy does not have to grow.
+        added = ("wsgi.input", "wsgi.errors", "bridge.scope", "bridge.client_disconnected")
+        self.base_environ = {
+            **self.environ_options.base(),
+            "wsgi.file_wrapper": FileWrapper,
+            **dict.fromkeys(added),
+        }
 
     def streams_open(self) -> int:
         """Count the responses that are being streamed."""

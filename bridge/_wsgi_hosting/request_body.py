@@ -8,25 +8,26 @@ answered by servers at the first ``receive()``.
 
 from __future__ import annotations
 
-import io
-import os
-import tempfile
 import time
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import anyio
 
 from bridge._runtime.body import FileSource, MemorySource
 from bridge._runtime.channel import Inflow
 from bridge._runtime.loops import LoopPort, Signal
-from bridge._runtime.waiting import run_in_worker
 from bridge._wsgi_hosting.hosting import Hosting, logger
+from bridge._wsgi_hosting.spool import Spool
 from bridge.errors import BodyTooLarge, ClientDisconnected, RequestRefused, ServerError
 from bridge.limits import Limits
 from bridge.translate.headers import BodyFraming
 from bridge.translate.messages import DISCONNECT, REQUEST
 from bridge.types import Message, Receive
+
+
+# How much of a spooled body is collected before it is written: each write is a switch to a thread and back.
+_SPOOL_WRITE_BYTES = 4 * 1024 * 1024
 
 
 class CollectedBody(NamedTuple):
@@ -114,9 +115,7 @@ class RequestReceiver:
         if self._is_server_done:
             self.is_ended = True
             if announced is not None and self.received_bytes < announced:
-                logger.warning(
-                    "the request body ended after %d of %d announced bytes", self.received_bytes, announced
-                )
+                logger.warning("the request body ended after %d of %d announced bytes", self.received_bytes, announced)
         limit = self._limits.body_max_bytes
         if limit is not None and self.received_bytes > limit:
             raise BodyTooLarge(limit)
@@ -152,43 +151,44 @@ class RequestReceiver:
             return await self._collect(hosting, port, scope)
         raise RequestRefused(408, "The request body did not arrive in time.")
 
-    async def _collect(
-        self, hosting: Hosting, port: LoopPort, scope: anyio.CancelScope
-    ) -> CollectedBody | list[bytes]:
+    async def _collect(self, hosting: Hosting, port: LoopPort, scope: anyio.CancelScope) -> CollectedBody | list[bytes]:
         limits = self._limits
+        wait_s = limits.body_wait_s
+        step_s = 0.0 if wait_s is None else min(1.0, wait_s / 4)
+        extend_at_s = time.monotonic() + step_s
         pieces: list[bytes] = []
         held_bytes = 0
-        spool: io.FileIO | None = None
-        step_s = 0.0 if limits.body_wait_s is None else min(1.0, limits.body_wait_s / 4)
-        extend_at_s = time.monotonic() + step_s
+        threshold_bytes = limits.body_memory_bytes
+        spool: Spool | None = None
         try:
             while not (self.is_ended or self.is_gone):
                 piece = await self._next_piece()
-                if piece:
-                    pieces.append(piece)
-                    held_bytes += len(piece)
-                    if limits.body_wait_s is not None and (now_s := time.monotonic()) > extend_at_s:
-                        # Not at each octet: moving a deadline costs more than receiving a piece.
-                        extend_at_s = now_s + step_s
-                        scope.deadline = anyio.current_time() + limits.body_wait_s
-                if held_bytes > limits.body_memory_bytes and not self.is_ended:
+                if not piece:
+                    continue
+                pieces.append(piece)
+                held_bytes += len(piece)
+                if wait_s is not None and (now_s := time.monotonic()) > extend_at_s:
+                    # Not at each octet: moving a deadline costs more than receiving a piece.
+                    extend_at_s = now_s + step_s
+                    scope.deadline = anyio.current_time() + wait_s
+                if held_bytes > threshold_bytes and not self.is_ended:
                     if hosting.large_body == "stream":
                         return pieces
                     if spool is None:
-                        spool = await run_in_worker(hosting.spool_pool, port, _new_spool)
-                    await run_in_worker(hosting.spool_pool, port, _write_all, spool, pieces)
+                        spool = Spool(hosting.spool_pool, port)
+                        threshold_bytes = _SPOOL_WRITE_BYTES
+                    await spool.write(pieces)
                     pieces, held_bytes = [], 0
             error = self.cut() if self.is_gone and not self.is_ended else None
             if spool is None:
                 octets = pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 return CollectedBody(MemorySource(octets, error), len(octets), error is not None)
-            if pieces:
-                await run_in_worker(hosting.spool_pool, port, _write_all, spool, pieces)
-            source, spool = FileSource(spool, error), None
-            return CollectedBody(source, self.received_bytes, error is not None)
+            await spool.write(pieces)
+            file, spool = await spool.file(), None
+            return CollectedBody(FileSource(file, error), self.received_bytes, error is not None)
         finally:
             if spool is not None:
-                spool.close()
+                await spool.discard()
 
     # ---- While the application runs: the helper task ------------------------------------------------------------
 
@@ -254,15 +254,3 @@ class RequestReceiver:
                 inflow.feed(piece)
         if self.is_ended and inflow is not None:
             inflow.end()
-
-
-def _new_spool() -> io.FileIO:
-    """Make a temporary file that no name leads to. Spool thread."""
-    return cast("io.FileIO", tempfile.TemporaryFile(buffering=0))
-
-
-def _write_all(file: io.FileIO, pieces: list[bytes]) -> None:
-    """Append all pieces to the file. Spool thread."""
-    octets = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-    while octets:
-        octets = octets[os.write(file.fileno(), octets) :]

@@ -12,7 +12,6 @@ from typing import Any
 
 from bridge.translate.headers import BodyFraming, add_request_fields, framing_from_headers
 from bridge.translate.paths import request_uri, target_path
-from bridge.translate.strings import native_from_octets
 from bridge.translate.tls import ssl_variables_from_tls
 from bridge.types import Environ
 
@@ -48,7 +47,10 @@ class EnvironOptions:
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def base(self) -> Environ:
-        """Return a new dict with everything that is equal in all requests."""
+        """Return a new dict with all that is equal in every request, and with a place for what always comes.
+
+        Copying a dict and overwriting values is much cheaper than growing one key by key.
+        """
         return {
             **self.extra,
             "SERVER_SOFTWARE": SERVER_SOFTWARE,
@@ -57,9 +59,22 @@ class EnvironOptions:
             "wsgi.multiprocess": self.multiprocess,
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,  # W-059
+            **dict.fromkeys(_ALWAYS_SET, ""),
         }
 
 
+_ALWAYS_SET = (
+    "REQUEST_METHOD",
+    "SCRIPT_NAME",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "REQUEST_URI",
+    "RAW_URI",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "SERVER_PROTOCOL",
+    "wsgi.url_scheme",
+)
 _DEFAULT_OPTIONS = EnvironOptions()
 
 
@@ -78,7 +93,7 @@ def environ_from_scope(
         headers: the scope's headers where the caller has already taken them out (they may be a one-shot iterable).
         framing: what `framing_from_headers` said about them, where the caller knows.
         options: the deployer's choices.
-        base: ``options.base()`` where the caller keeps one; it is copied.
+        base: ``options.base()`` where the caller keeps one (it may have more keys); it is copied.
 
     Returns:
         A new ``dict``. Values under keys without a dot are ``str`` with code points up to U+00FF.
@@ -93,33 +108,37 @@ def environ_from_scope(
         headers = list(get("headers") or ())
     if framing is None:
         framing = framing_from_headers(headers)
-    scheme: str = get("scheme") or "http"
-    path: str = get("path") or ""
-    raw_path: bytes | None = get("raw_path")
-    target = target_path(get("root_path") or "", path, raw_path, strip_root_path=options.strip_root_path)
-    query = native_from_octets(get("query_string") or b"")  # W-029
-    uri = request_uri(path, raw_path, query)
-    version = get("http_version") or "1.1"
-
     environ = options.base() if base is None else base.copy()
     environ["REQUEST_METHOD"] = scope["method"]
-    environ["SCRIPT_NAME"] = target.script_name
-    environ["PATH_INFO"] = target.path_info
-    environ["QUERY_STRING"] = query
-    environ["REQUEST_URI"] = environ["RAW_URI"] = uri
+    path: str = get("path") or ""
+    raw_path: bytes | None = get("raw_path")
+    script_name, path_info, authority = target_path(
+        get("root_path") or "", path, raw_path, strip_root_path=options.strip_root_path
+    )
+    environ["SCRIPT_NAME"] = script_name
+    environ["PATH_INFO"] = path_info
+    environ["QUERY_STRING"] = query = (get("query_string") or b"").decode("latin-1")  # W-029
+    environ["REQUEST_URI"] = environ["RAW_URI"] = request_uri(path, raw_path, query)
+    version = get("http_version") or "1.1"
     environ["SERVER_PROTOCOL"] = _PROTOCOLS.get(version) or f"HTTP/{version}"  # W-038
-    environ["wsgi.url_scheme"] = scheme
+    environ["wsgi.url_scheme"] = scheme = get("scheme") or "http"
     if scheme == "https":
         environ["HTTPS"] = "on"  # W-061
     client = get("client")
-    if client:
-        _add_client(environ, client)
+    if client and client[0]:  # a part that is not known stays away (W-037)
+        environ["REMOTE_ADDR"] = str(client[0])
+        if client[1]:
+            environ["REMOTE_PORT"] = str(client[1])
     add_request_fields(environ, headers, options.underscore_names)
-    if target.authority is not None:
-        environ["HTTP_HOST"] = target.authority
+    if authority is not None:
+        environ["HTTP_HOST"] = authority
     if framing.content_length is not None:
         environ["CONTENT_LENGTH"] = str(framing.content_length)
-    _add_server(environ, get("server"), scheme)
+    server = get("server")
+    if server and server[1] and ":" not in server[0]:
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = server[0] or "localhost", str(server[1])
+    else:
+        _add_unusual_server(environ, server, scheme)
     extensions = get("extensions")
     if extensions:
         tls = extensions.get("tls")
@@ -128,16 +147,7 @@ def environ_from_scope(
     return environ
 
 
-def _add_client(environ: Environ, client: Any) -> None:
-    """REMOTE_ADDR and REMOTE_PORT; a part that is not known stays away (W-037)."""
-    host, port = client[0], client[1]
-    if host:
-        environ["REMOTE_ADDR"] = str(host)
-        if port:
-            environ["REMOTE_PORT"] = str(port)
-
-
-def _add_server(environ: Environ, server: Any, scheme: str) -> None:
+def _add_unusual_server(environ: Environ, server: Any, scheme: str) -> None:
     """SERVER_NAME and SERVER_PORT, never empty: from ``server``, else from Host, else the defaults (W-033 to W-036)."""
     if server and server[1] is not None:
         host, port = str(server[0]), str(server[1])

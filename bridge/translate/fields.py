@@ -36,6 +36,31 @@ _ORDINARY_NAMES = (
 _KNOWN_NAMES: dict[str, bytes] = {
     spelling: name.lower().encode("ascii") for name in _ORDINARY_NAMES for spelling in (name, name.lower())
 }
+# The header pairs that stand in most responses letter by letter, as a table: nothing can make it grow.
+_KNOWN_PAIRS: dict[tuple[str, str], tuple[bytes, bytes]] = {
+    (name, value): (name.lower().encode("ascii"), value.encode("ascii"))
+    for name, values in {
+        "Cache-Control": ("no-cache", "no-store", "max-age=0", "private"),
+        "Content-Type": (
+            "application/json",
+            "application/octet-stream",
+            "text/css; charset=utf-8",
+            "text/event-stream",
+            "text/event-stream; charset=utf-8",
+            "text/html",
+            "text/html; charset=utf-8",
+            "text/javascript; charset=utf-8",
+            "text/plain",
+            "text/plain; charset=utf-8",
+        ),
+        "Cross-Origin-Opener-Policy": ("same-origin",),
+        "Referrer-Policy": ("same-origin",),
+        "Vary": ("Accept", "Accept-Encoding", "Accept-Language", "Cookie", "Origin"),
+        "X-Content-Type-Options": ("nosniff",),
+        "X-Frame-Options": ("DENY", "SAMEORIGIN"),
+    }.items()
+    for value in values
+}
 
 
 class ResponseFields(NamedTuple):
@@ -69,15 +94,15 @@ def fields_from_headers(
         raise ApplicationTypeError(
             f"start_response() got headers of type {type(headers).__name__}; it must be a list", rule=RULE
         )
-    if isinstance(headers, str | bytes) or not hasattr(headers, "__iter__"):
+    if type(headers) is not list and (isinstance(headers, str | bytes) or not hasattr(headers, "__iter__")):
         raise ApplicationTypeError(
-            f"start_response() got headers of type {type(headers).__name__}; it must be a list of (name, value) "
-            "tuples",
+            f"start_response() got headers of type {type(headers).__name__}; it must be a list of (name, value) tuples",
             rule=RULE,
         )
     pairs: HeaderPairs = []
     lengths: list[str] | None = None
     dropped: list[str] = []
+    known_name, known_pair = _KNOWN_NAMES.get, _KNOWN_PAIRS.get
     for header in headers:
         if not isinstance(header, tuple) or len(header) != 2:  # noqa: PLR2004
             raise ApplicationTypeError(
@@ -85,7 +110,12 @@ def fields_from_headers(
                 rule=RULE,
             )
         name, value = header
-        octet_name = _KNOWN_NAMES.get(name) if type(name) is str else None
+        if type(name) is str and type(value) is str:
+            pair = known_pair(header)
+            if pair is not None:
+                pairs.append(pair)
+                continue
+        octet_name = known_name(name) if type(name) is str else None
         if octet_name is None:
             octet_name = response_name(name)
             if octet_name in HOP_BY_HOP:
@@ -97,7 +127,11 @@ def fields_from_headers(
                     )
                 dropped.append(name)
                 continue
-        octet_value = response_value(name, value)
+        # Printable ASCII, which nearly every value is, needs no further question.
+        if type(value) is str and value.isascii() and value.isprintable():
+            octet_value = value.strip(" ").encode()
+        else:
+            octet_value = response_value(name, value)
         if octet_name == b"content-length":
             if lengths is None:
                 lengths = []
@@ -116,13 +150,9 @@ def response_name(name: object) -> bytes:
         ApplicationValueError: not a token.
     """
     if not isinstance(name, str):
-        raise ApplicationTypeError(
-            f"a header name is of type {type(name).__name__}; it must be str", rule=RULE
-        )
+        raise ApplicationTypeError(f"a header name is of type {type(name).__name__}; it must be str", rule=RULE)
     if not _TOKEN(name):
-        raise ApplicationValueError(
-            f"{name!r} is no header name (letters, digits and !#$%&'*+-.^_`|~)", rule=RULE
-        )
+        raise ApplicationValueError(f"{name!r} is no header name (letters, digits and !#$%&'*+-.^_`|~)", rule=RULE)
     return name.lower().encode("ascii")
 
 
@@ -138,8 +168,7 @@ def response_value(name: str, value: object) -> bytes:
         raise ApplicationTypeError(
             f"the value of header {name!r} is of type {type(value).__name__}; it must be str", rule=RULE
         )
-    # Printable ASCII, which nearly every value is, needs no regex.
-    if not (value.isascii() and value.isprintable()) and not _VALUE(value):
+    if not _VALUE(value):
         raise ApplicationValueError(
             f"the value of header {name!r} holds a control character (a line break splits a response) or a character "
             "beyond latin-1",
@@ -149,7 +178,7 @@ def response_value(name: str, value: object) -> bytes:
 
 
 def _agreed_length(texts: list[str]) -> int:
-    if len(set(texts)) > 1:
+    if len(texts) > 1 and len(set(texts)) > 1:
         raise ApplicationValueError(
             "the application set Content-Length twice, differently", rule="RFC 9110, section 8.6"
         )

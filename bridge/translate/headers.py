@@ -58,8 +58,14 @@ class BodyFraming:
     has_transfer_encoding: bool = False
     expects_continue: bool = False
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether no field speaks of a body."""
+        return self is NO_BODY_FIELDS or (self.content_length is None and not self.has_transfer_encoding)
 
-_NO_BODY_FIELDS = BodyFraming()
+
+NO_BODY_FIELDS = BodyFraming()
+"""No field speaks of a body: the value most requests share."""
 _FRAMING_NAMES = frozenset({b"content-length", b"transfer-encoding", b"expect"})
 
 
@@ -73,7 +79,7 @@ def framing_from_headers(headers: Iterable[tuple[bytes, bytes]]) -> BodyFraming:
     """
     relevant = [(name, value) for name, value in headers if name.lower() in _FRAMING_NAMES]
     if not relevant:
-        return _NO_BODY_FIELDS
+        return NO_BODY_FIELDS
     lengths: list[bytes] = []
     has_transfer_encoding = expects_continue = False
     for name, value in relevant:
@@ -136,8 +142,9 @@ def add_request_fields(
     """
     fields: dict[str, str] = {}
     repeats: dict[str, list[str]] | None = None
+    known_key = _KNOWN_KEYS.get
     for name, value in headers:
-        key = _KNOWN_KEYS.get(name)
+        key = known_key(name)
         if key is None:
             key = environ_key_from_name(name, underscore_names)
         if not key:
@@ -157,6 +164,6 @@ def add_request_fields(
     if repeats:
         for key, texts in repeats.items():
             fields[key] = ("; " if key == "HTTP_COOKIE" else ", ").join(texts)
-    if fields.get("HTTP_HOST") == "":
-        del fields["HTTP_HOST"]  # granian makes one up for HTTP/1.0 (W-054)
     environ.update(fields)
+    if "HTTP_HOST" in fields and not fields["HTTP_HOST"]:
+        del environ["HTTP_HOST"]  # granian makes one up for HTTP/1.0 (W-054)

@@ -57,9 +57,7 @@ def zerocopysend(file_descriptor: int, offset_bytes: int, count_bytes: int, *, m
     }
 
 
-def plain_response(
-    status: int, sentence: str, *extra_headers: tuple[bytes, bytes]
-) -> tuple[Message, Message]:
+def plain_response(status: int, sentence: str, *extra_headers: tuple[bytes, bytes]) -> tuple[Message, Message]:
     """Return start and body of a complete ``text/plain`` answer by the bridge itself (W-138)."""
     body = sentence.encode("utf-8") + b"\n"
     headers = [

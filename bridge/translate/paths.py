@@ -30,9 +30,7 @@ class TargetPath(NamedTuple):
     """The authority of an absolute-form target; it replaces ``HTTP_HOST`` (W-028)."""
 
 
-def target_path(
-    root_path: str, path: str, raw_path: bytes | None, *, strip_root_path: bool = True
-) -> TargetPath:
+def target_path(root_path: str, path: str, raw_path: bytes | None, *, strip_root_path: bool = True) -> TargetPath:
     """Split an ASGI path into SCRIPT_NAME and PATH_INFO.
 
     Args:
@@ -50,10 +48,12 @@ def target_path(
     if path[:1] not in ("/", ""):
         path, authority = _without_authority(path)
         raw_path = None if raw_path is None else _raw_without_authority(raw_path)
+    elif not root_path and path and path.isascii():
+        return TargetPath("", path, None)  # nearly every request
     root = root_path.rstrip("/")
     if root and root[0] != "/":
         root = "/" + root
-    # The fast way: what nearly every request is (ASCII, so nothing can have been lost in decoding).
+    # ASCII: nothing can have been lost in decoding.
     if path.isascii() and root.isascii():
         return TargetPath(root, _path_info(root, path) if strip_root_path else path or "/", authority)
 

@@ -10,17 +10,20 @@ whether the response carries content at all (HEAD, 204, 205 and 304 do not).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import NoReturn
 
 from bridge.errors import ApplicationError, ApplicationTypeError
 from bridge.translate.fields import fields_from_headers
-from bridge.translate.status import NO_CONTENT_CODES, code_from_status, has_reason
+from bridge.translate.status import NO_CONTENT_CODES, STATUS_WITHOUT_REASON_LENGTH, code_from_status
 from bridge.types import ExcInfo, HeaderPairs
 
 
 class Phase(Enum):
     """How far the response is."""
+
+    __hash__ = object.__hash__  # Enum hashes by name, in Python; each request looks into the table three times
 
     NEW = "start_response() has not been called"
     REFUSED = "start_response() was called with something invalid"
@@ -32,11 +35,17 @@ class Phase(Enum):
 class Act(Enum):
     """What the application does."""
 
+    __hash__ = object.__hash__
+
     START = "call start_response() without exc_info"
     RESTART = "call start_response() with exc_info"
     DATA = "produce content"
     END = "end the response"
 
+
+# The same by a shorter way, for this module and the adapter: each request asks several times.
+NEW, REFUSED, HELD, BODY, COMPLETE = Phase
+START, RESTART, DATA, END = Act
 
 TRANSITIONS: dict[tuple[Phase, Act], Phase] = {
     (Phase.NEW, Act.START): Phase.HELD,
@@ -95,36 +104,26 @@ class ResponseState:
         phase: how far it is.
         status: the status code, from HELD on.
         headers: ASGI header pairs, from HELD on; final once the phase is BODY or COMPLETE.
+        content_length: the Content-Length of the response, if it has one.
+        carries_content: False for HEAD, 204, 205 and 304.
         is_overrun: content beyond Content-Length was cut.
         warnings: sentences about things that were mended; the adapter logs them.
     """
 
-    __slots__ = (
-        "_allowed_bytes",
-        "_carries_content",
-        "_content_length",
-        "_drop_hop_by_hop",
-        "_is_head",
-        "_strict",
-        "headers",
-        "is_overrun",
-        "phase",
-        "status",
-        "warnings",
-    )
+    # Defaults on the class: making this object is on the path of every request.
+    phase = NEW
+    status = 0
+    headers: HeaderPairs
+    content_length: int | None = None
+    carries_content = True
+    is_overrun = False
+    warnings: Sequence[str] = ()
+    _allowed_bytes: int | None = None
 
     def __init__(self, method: str, *, drop_hop_by_hop: bool = False, strict: bool = False) -> None:
-        self.phase = Phase.NEW
-        self.status = 0
-        self.headers: HeaderPairs = []
-        self.is_overrun = False
-        self.warnings: list[str] = []
         self._is_head = method == "HEAD"
         self._drop_hop_by_hop = drop_hop_by_hop
         self._strict = strict
-        self._carries_content = True
-        self._content_length: int | None = None
-        self._allowed_bytes: int | None = None
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None) -> None:
         """Take what the application gave to ``start_response``; nothing goes out by it (W-088).
@@ -135,7 +134,7 @@ class ResponseState:
 
         Spec: PEP 3333 "The start_response() Callable"; W-087 to W-101.
         """
-        act = Act.START if exc_info is None else Act.RESTART
+        act = START if exc_info is None else RESTART
         following = TRANSITIONS.get((self.phase, act))
         if following is None:
             if exc_info is not None and exc_info[1] is not None:
@@ -144,43 +143,44 @@ class ResponseState:
                 finally:
                     exc_info = None  # no cycle through this frame (W-092)
             self._complain(act)
-        self.phase = Phase.REFUSED  # until everything is known to be valid (W-089)
+        self.phase = REFUSED  # until everything is known to be valid (W-089)
         code = code_from_status(status, strict=self._strict)
-        fields = fields_from_headers(headers, drop_hop_by_hop=self._drop_hop_by_hop, strict=self._strict)
-        if not has_reason(status):
-            self.warnings.append(f"the status {status!r} has no reason phrase")
-        if fields.dropped:
-            self.warnings.append(f"hop-by-hop fields were dropped: {', '.join(fields.dropped)}")
+        pairs, content_length, dropped = fields_from_headers(
+            headers, drop_hop_by_hop=self._drop_hop_by_hop, strict=self._strict
+        )
+        if len(status) <= STATUS_WITHOUT_REASON_LENGTH:
+            self._warn_once(f"the status {status!r} has no reason phrase")
+        if dropped:
+            self._warn_once(f"hop-by-hop fields were dropped: {', '.join(dropped)}")
         self.status = code
-        self.headers = fields.pairs
-        self._content_length = self._allowed_bytes = fields.content_length
-        self._carries_content = not (self._is_head or code in NO_CONTENT_CODES)
-        if code in NO_CONTENT_CODES and fields.content_length is not None:
-            self._mend_content_length(code)
+        self.headers = pairs
+        self.content_length = self._allowed_bytes = content_length
+        if code in NO_CONTENT_CODES:
+            self.carries_content = False
+            if content_length is not None:
+                self._mend_content_length(code)
+        else:
+            self.carries_content = not self._is_head
         self.phase = following
 
     def _mend_content_length(self, code: int) -> None:
         """Take off what no client and no server can agree on for an empty body (W-125)."""
-        if code != 204 and self._content_length == 0:  # noqa: PLR2004
+        if code != 204 and self.content_length == 0:  # noqa: PLR2004
             return
         self.headers = [pair for pair in self.headers if pair[0] != b"content-length"]
-        self._content_length = self._allowed_bytes = None
+        self.content_length = self._allowed_bytes = None
 
     def infer_length(self, length_bytes: int) -> None:
         """Add the Content-Length of a response whose only block is known, where that says the truth.
 
         Spec: PEP 3333 "Handling the Content-Length Header"; W-121, W-122.
         """
-        if (
-            self.phase is not Phase.HELD
-            or self._content_length is not None
-            or self.status in NO_CONTENT_CODES
-        ):
+        if self.phase is not HELD or self.content_length is not None or self.status in NO_CONTENT_CODES:
             return
         if self._is_head and not length_bytes:
             return  # a HEAD handler may leave the content out: 0 would be a lie
         self.headers.append((b"content-length", b"%d" % length_bytes))
-        self._content_length = self._allowed_bytes = length_bytes
+        self.content_length = self._allowed_bytes = length_bytes
 
     def data(self, block: bytes) -> bytes:
         """Take a block of content; return the part of it that goes out (all, a part, or nothing).
@@ -196,20 +196,20 @@ class ResponseState:
                 f"the application produced a block of type {type(block).__name__}; it must be bytes",
                 rule='PEP 3333, "Unicode Issues"',
             )
-        following = TRANSITIONS.get((self.phase, Act.DATA))
+        following = TRANSITIONS.get((self.phase, DATA))
         if following is None:
-            self._complain(Act.DATA)
+            self._complain(DATA)
         if not block:
             return b""
-        if not self._carries_content:
+        if not self.carries_content:
             if not self._is_head:
                 self._warn_once(f"the content of a {self.status} response was dropped")
-            self.phase = Phase.COMPLETE
+            self.phase = COMPLETE
             return b""
         allowed = self._allowed_bytes
         if allowed is None:
-            if self.phase is Phase.COMPLETE:
-                self._complain(Act.DATA)
+            if self.phase is COMPLETE:
+                self._complain(DATA)
             self.phase = following
             return block
         if len(block) < allowed:
@@ -218,20 +218,18 @@ class ResponseState:
             return block
         if len(block) > allowed:
             self.is_overrun = True
-            self._warn_once(
-                f"the application produced more than its Content-Length of {self._content_length}"
-            )
+            self._warn_once(f"the application produced more than its Content-Length of {self.content_length}")
             block = block[:allowed]
         self._allowed_bytes = 0
-        self.phase = Phase.COMPLETE
+        self.phase = COMPLETE
         return block
 
     def release_headers(self) -> None:
         """Let status and headers go out without content: a first ``write()``, even an empty one (W-102)."""
-        if self.phase is Phase.HELD:
-            self.phase = Phase.BODY
-        elif self.phase in (Phase.NEW, Phase.REFUSED):
-            self._complain(Act.DATA)
+        if self.phase is HELD:
+            self.phase = BODY
+        elif self.phase in (NEW, REFUSED):
+            self._complain(DATA)
 
     def end(self) -> None:
         """The application has produced all it will.
@@ -239,30 +237,20 @@ class ResponseState:
         Raises:
             ApplicationError: start_response() was never called, or less than Content-Length was produced (W-120).
         """
-        following = TRANSITIONS.get((self.phase, Act.END))
+        following = TRANSITIONS.get((self.phase, END))
         if following is None:
-            self._complain(Act.END)
-        if self._allowed_bytes and self._carries_content:
+            self._complain(END)
+        if self._allowed_bytes and self.carries_content:
             raise ApplicationError(
-                f"the application announced {self._content_length} bytes of content and produced "
-                f"{(self._content_length or 0) - self._allowed_bytes}; the response was cut, not completed",
+                f"the application announced {self.content_length} bytes of content and produced "
+                f"{(self.content_length or 0) - self._allowed_bytes}; the response was cut, not completed",
                 rule='PEP 3333, "Handling the Content-Length Header"',
             )
         self.phase = following
 
-    @property
-    def content_length(self) -> int | None:
-        """The Content-Length of the response, if it has one."""
-        return self._content_length
-
-    @property
-    def carries_content(self) -> bool:
-        """False for HEAD, 204, 205 and 304."""
-        return self._carries_content
-
     def _warn_once(self, sentence: str) -> None:
         if sentence not in self.warnings:
-            self.warnings.append(sentence)
+            self.warnings = (*self.warnings, sentence)
 
     def _complain(self, act: Act) -> NoReturn:
         message, rule = _COMPLAINTS.get(

@@ -76,10 +76,8 @@ def code_from_status(status: str, *, strict: bool = False) -> int:
     return code
 
 
-def has_reason(status: str) -> bool:
-    """Tell whether an accepted status line carries the reason that PEP 3333 asks for."""
-    return len(status) > 4  # noqa: PLR2004 - digits and the space
-
+STATUS_WITHOUT_REASON_LENGTH = 4
+"""An accepted status line that is not longer (digits, maybe a space) lacks the reason that PEP 3333 asks for."""
 
 NO_CONTENT_CODES = frozenset({204, 205, 304})
 """Statuses whose responses carry no content (RFC 9110 sections 15.3.5, 15.3.6, 15.4.5)."""

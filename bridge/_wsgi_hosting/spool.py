@@ -1,0 +1,86 @@
+"""A large request body on its way into a temporary file.
+
+The file is made and written on the spool threads, never on the loop: a disk that stalls must not stall everybody. One
+write is under way at a time, while the next pieces are being received.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from contextlib import suppress
+
+from bridge._runtime.loops import LoopPort
+from bridge._runtime.waiting import ThreadCall, run_in_worker, start_in_worker
+from bridge._runtime.workers import WorkerPool
+
+_PIECES_PER_WRITE = 512  # POSIX promises 16; the systems of today take 1024
+
+
+class Spool:
+    """One temporary file being written. Loop; by one task."""
+
+    def __init__(self, pool: WorkerPool, port: LoopPort) -> None:
+        self._pool = pool
+        self._port = port
+        self._file: io.FileIO | None = None
+        self._writing: ThreadCall[None] | None = None
+
+    async def write(self, pieces: list[bytes]) -> None:
+        """Append pieces; returns when the write before this one is done. The list is consumed.
+
+        Raises:
+            OSError: the disk is full, or fails.
+        """
+        if self._file is None:
+            self._file = await run_in_worker(self._pool, self._port, _new_file)
+        await self._wait()
+        self._writing = start_in_worker(self._pool, self._port, _write_all, self._file, pieces)
+
+    async def file(self) -> io.FileIO:
+        """Return the file once all is written; it belongs to the caller now.
+
+        Raises:
+            OSError: the disk is full, or fails.
+        """
+        await self._wait()
+        file, self._file = self._file, None
+        if file is None:
+            raise ValueError("nothing was spooled")
+        return file
+
+    async def discard(self) -> None:
+        """Give the file back, after the write that is under way."""
+        with suppress(OSError):  # the body is not wanted any more
+            await self._wait()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    async def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing.wait()
+
+
+def _new_file() -> io.FileIO:
+    """Make a temporary file that no name leads to. Spool thread."""
+    return tempfile.TemporaryFile(buffering=0)
+
+
+def _write_all(file: io.FileIO, pieces: list[bytes]) -> None:
+    """Append all pieces to the file. Spool thread."""
+    descriptor = file.fileno()
+    while pieces:
+        written_bytes = _write_some(descriptor, pieces[:_PIECES_PER_WRITE])
+        while pieces and written_bytes >= len(pieces[0]):
+            written_bytes -= len(pieces.pop(0))
+        if written_bytes:
+            pieces[0] = pieces[0][written_bytes:]
+
+
+def _write_some(descriptor: int, pieces: list[bytes]) -> int:
+    if hasattr(os, "writev"):  # without copying the pieces together
+        return os.writev(descriptor, pieces)
+    return os.write(descriptor, b"".join(pieces))
