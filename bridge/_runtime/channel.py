@@ -25,23 +25,31 @@ ITEM_OVERHEAD_BYTES = 64
 """What an item costs besides its content, so that very small items are bounded too."""
 
 
-class Link(Protocol):
-    """What a channel asks of its owner. All of it may be called by any thread."""
-
-    def notify(self) -> None:
-        """Wake the loop's side of an outflow."""
-        ...
-
-    def ask(self) -> None:
-        """Ask the loop's side of an inflow for one more piece."""
-        ...
+class LoopLink(Protocol):
+    """What a waiting thread asks of its channel's owner. Any thread."""
 
     def is_loop_running(self) -> bool:
-        """Tell whether the loop still runs; asked while a thread waits."""
+        """Tell whether the loop still runs."""
         ...
 
     def loop_is_gone(self) -> Exception:
         """Make the exception for a thread whose loop has ended."""
+        ...
+
+
+class OutflowLink(LoopLink, Protocol):
+    """What an outflow asks of its owner. Any thread."""
+
+    def notify(self) -> None:
+        """Wake the loop's side."""
+        ...
+
+
+class InflowLink(LoopLink, Protocol):
+    """What an inflow asks of its owner. Any thread."""
+
+    def ask(self) -> None:
+        """Ask the loop's side for one more piece."""
         ...
 
     def body_is_late(self) -> Exception:
@@ -71,7 +79,7 @@ class _NoLink:
 _NO_LINK = _NoLink()
 
 
-def _wait(condition: threading.Condition, link: Link, is_over: Callable[[], bool], timeout_s: float | None) -> bool:
+def _wait(condition: threading.Condition, link: LoopLink, is_over: Callable[[], bool], timeout_s: float | None) -> bool:
     """Wait until ``is_over()``; return False when the time is up. The condition's lock is held.
 
     Raises:
@@ -104,11 +112,11 @@ class Outflow(Generic[T]):
     reason: Exception | None = None
     """Why nothing more is taken, or None."""
 
-    def __init__(self, high_water_bytes: int, link: Link) -> None:
+    def __init__(self, high_water_bytes: int, link: OutflowLink) -> None:
         self._lock = threading.Lock()
         self._items: list[T] = []
         self._high_water_bytes = high_water_bytes
-        self._link = link
+        self._link: OutflowLink = link
 
     @property
     def held_bytes(self) -> int:
@@ -240,7 +248,7 @@ class Inflow:
         "_timeout_s",
     )
 
-    def __init__(self, timeout_s: float | None, link: Link) -> None:
+    def __init__(self, timeout_s: float | None, link: InflowLink) -> None:
         self._lock = threading.Lock()
         self._condition = threading.Condition(self._lock)
         self._pieces: deque[bytes] = deque()
@@ -249,7 +257,7 @@ class Inflow:
         self._has_asked = False
         self._reason: Exception | None = None
         self._timeout_s = timeout_s
-        self._link: Link = link
+        self._link: InflowLink = link
 
     # ---- Thread side (several threads are served in turn) ------------------------------------------------------
 

@@ -130,5 +130,5 @@ def call_async(function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: 
     if exchange.port.is_current():
         raise NotInRequestError("call_async() was used on the event loop itself; await the coroutine instead")
     call: AsyncCall[T] = AsyncCall(function, args, kwargs)
-    exchange.begin_async_call(call)
+    exchange.helpers().begin_async_call(call)
     return call.wait(exchange.port.is_running)

@@ -1,0 +1,107 @@
+"""Sending a response: what the worker handed over, as ASGI messages. Loop.
+
+Small blocks that are there together go out as one event: the application may produce the next block while this one is
+being transmitted (PEP 3333, "Buffering and Streaming"), and ten thousand small blocks do not cost ten thousand events.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bridge._wsgi_hosting.call import END, SENT_WHOLE
+from bridge._wsgi_hosting.hosting import logger
+from bridge.errors import ClientDisconnected
+from bridge.translate import messages
+from bridge.types import Message
+
+if TYPE_CHECKING:
+    from bridge._wsgi_hosting.exchange import Exchange
+
+# Joining larger blocks costs more than the event it saves.
+_JOIN_UP_TO_BYTES = 64 * 1024
+
+_WHOLE_LENGTH = 3
+
+
+def is_whole(items: list[Any]) -> bool:
+    """Tell whether the items are what nearly every response is: start, one block, END."""
+    return len(items) == _WHOLE_LENGTH and items[2] is END
+
+
+def is_complete(items: list[Any]) -> bool:
+    """Tell whether the items end the response: then nobody waits for them to go out."""
+    return END in items or SENT_WHOLE in items
+
+
+async def send_whole(exchange: Exchange, start: Message, body: bytes) -> None:
+    """Send a response that is in one piece."""
+    exchange.is_started = exchange.is_ended = True
+    try:
+        await exchange.send(start)
+        await exchange.send(messages.response_body(body, more_body=False))
+    except OSError as error:
+        _failed(exchange, error)
+
+
+async def send_items(exchange: Exchange, items: list[Any]) -> None:
+    """Send what was handed over, small blocks joined; nothing more once the client is gone."""
+    blocks: list[bytes] = []
+    size_bytes = 0
+    for item in items:
+        if type(item) is bytes:
+            if blocks and size_bytes + len(item) > _JOIN_UP_TO_BYTES:
+                await _send_blocks(exchange, blocks, size_bytes)
+                blocks, size_bytes = [], 0
+            blocks.append(item)
+            size_bytes += len(item)
+        elif item is END:
+            exchange.is_ended = True
+            await _send_message(exchange, messages.response_body(_joined(blocks), more_body=False))
+            blocks, size_bytes = [], 0
+        else:
+            if blocks:
+                await _send_blocks(exchange, blocks, size_bytes)
+                blocks, size_bytes = [], 0
+            await _send_other(exchange, item)
+        if exchange.is_gone:
+            return
+    if blocks:
+        await _send_blocks(exchange, blocks, size_bytes)
+
+
+def _joined(blocks: list[bytes]) -> bytes:
+    return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+
+async def _send_blocks(exchange: Exchange, blocks: list[bytes], size_bytes: int) -> None:
+    await _send_message(exchange, messages.response_body(_joined(blocks), more_body=True))
+    exchange.outflow.sent(len(blocks), size_bytes)
+
+
+async def _send_other(exchange: Exchange, item: Any) -> None:
+    if item is SENT_WHOLE:
+        exchange.is_ended = True
+    elif item["type"] == messages.EARLY_HINT:
+        try:
+            await _send_message(exchange, item)
+        except Exception as error:  # noqa: BLE001 - a hint is optional; the response must not suffer (GW-13)
+            logger.debug("%r: the server refused an early hint: %r", exchange, error)
+    else:
+        exchange.is_started = True
+        await _send_message(exchange, item)
+        exchange.is_start_sent = True
+    exchange.outflow.sent(1, 0)
+
+
+async def _send_message(exchange: Exchange, message: Message) -> None:
+    try:
+        await exchange.send(message)
+    except OSError as error:
+        _failed(exchange, error)
+
+
+def _failed(exchange: Exchange, error: OSError) -> None:
+    """Take an ``OSError`` from ``send`` for the client's disconnect (ASGI HTTP 2.4; W-139)."""
+    logger.debug("%r: send() raised %r; taken as the client's disconnect", exchange, error)
+    if not exchange.is_gone:
+        exchange.client_has_gone(ClientDisconnected("the client left"), error)
