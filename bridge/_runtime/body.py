@@ -35,6 +35,10 @@ class MemorySource:
         self._position = 0
         self._error = error
 
+    def reader(self) -> io.BytesIO | None:
+        """Return the octets as a file, if they are all there is to read."""
+        return io.BytesIO(self._octets) if self._error is None else None
+
     def readinto(self, buffer: memoryview) -> int:
         start = self._position
         count = min(len(buffer), len(self._octets) - start)
@@ -114,15 +118,17 @@ class BodyStream:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._reader: io.BufferedReader | None = None
+        self._reader: io.BufferedReader | io.BytesIO | None = None
 
-    def _open(self) -> io.BufferedReader:
+    def _open(self) -> io.BufferedReader | io.BytesIO:
         reader = self._reader
         if reader is None:
             with _opening:  # two threads of the application must not make two readers
                 reader = self._reader
                 if reader is None:
-                    self._reader = reader = io.BufferedReader(_RawBody(self._source))
+                    source = self._source
+                    reader = source.reader() if isinstance(source, MemorySource) else None
+                    self._reader = reader = reader or io.BufferedReader(_RawBody(source))
         return reader
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -143,7 +149,10 @@ class BodyStream:
 
     def peek(self, size: int = 0, /) -> bytes:
         """Return octets without moving on."""
-        return self._open().peek(size)
+        reader = self._open()
+        if isinstance(reader, io.BytesIO):
+            return bytes(reader.getbuffer()[reader.tell() :])
+        return reader.peek(size)
 
     def readline(self, size: int | None = -1, /) -> bytes:
         r"""Return octets up to and including the next ``\n``, at most ``size`` of them if that is not negative."""

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 # Seconds between two looks at whether the loop is still there; only paid by a thread that waits.
 _LOOK_EVERY_S = 0.25
+_LOOKS_AT_A_STILL_LOOP = 4
 
 ITEM_OVERHEAD_BYTES = 64
 """What an item costs besides its content, so that very small items are bounded too."""
@@ -86,11 +87,16 @@ def _wait(condition: threading.Condition, link: LoopLink, is_over: Callable[[], 
         Exception: what the link makes of a loop that has ended.
     """
     deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+    looks_left = _LOOKS_AT_A_STILL_LOOP
     while not is_over():
         left_s = _LOOK_EVERY_S if deadline_s is None else min(_LOOK_EVERY_S, deadline_s - time.monotonic())
         if left_s <= 0:
             return False
-        if not condition.wait(left_s) and not is_over() and not link.is_loop_running():
+        if condition.wait(left_s) or is_over():
+            continue
+        # A loop may be between two runs; one that is still at several looks has ended without a word.
+        looks_left = _LOOKS_AT_A_STILL_LOOP if link.is_loop_running() else looks_left - 1
+        if not looks_left:
             raise link.loop_is_gone()
     return True
 

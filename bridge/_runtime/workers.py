@@ -122,7 +122,7 @@ class WorkerPool:
         if self._pid != os.getpid():
             self._forget()
         with self._lock:
-            if len(self._jobs) >= self.queue and (len(self._all) >= self.workers and not self._idle):
+            if len(self._jobs) >= self.queue + self._free():
                 return False
             self._jobs.append(job)
             worker = None if self._is_waking else self._next_worker()
@@ -136,7 +136,11 @@ class WorkerPool:
 
     def is_saturated(self) -> bool:
         """Tell whether a job queued now has to wait for another one to end. Any thread."""
-        return not self._idle and len(self._all) >= self.workers
+        return len(self._jobs) >= self._free()
+
+    def _free(self) -> int:
+        """Count the workers that have nothing to do or are yet to be made."""
+        return len(self._idle) + self.workers - len(self._all)
 
     def discard(self, job: Job) -> bool:
         """Take a job back; return False if a worker has it (or had it) already. Any thread."""

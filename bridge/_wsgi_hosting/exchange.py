@@ -234,7 +234,8 @@ class Exchange:
 
     async def _answer_plainly(self, status: int, sentence: str, *extra: tuple[bytes, bytes]) -> None:
         self.is_started = True
-        for message in messages.plain_response(status, sentence, *extra):
+        is_head = self.scope["method"] == "HEAD"
+        for message in messages.plain_response(status, sentence, *extra, is_head=is_head):
             try:
                 await self.send(message)
             except OSError:

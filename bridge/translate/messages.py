@@ -57,7 +57,9 @@ def zerocopysend(file_descriptor: int, offset_bytes: int, count_bytes: int, *, m
     }
 
 
-def plain_response(status: int, sentence: str, *extra_headers: tuple[bytes, bytes]) -> tuple[Message, Message]:
+def plain_response(
+    status: int, sentence: str, *extra_headers: tuple[bytes, bytes], is_head: bool = False
+) -> tuple[Message, Message]:
     """Return start and body of a complete ``text/plain`` answer by the bridge itself (W-138)."""
     body = sentence.encode("utf-8") + b"\n"
     headers = [
@@ -65,7 +67,7 @@ def plain_response(status: int, sentence: str, *extra_headers: tuple[bytes, byte
         (b"content-length", b"%d" % len(body)),
         *extra_headers,
     ]
-    return response_start(status, headers), response_body(body, more_body=False)
+    return response_start(status, headers), response_body(b"" if is_head else body, more_body=False)
 
 
 def websocket_denial(status: int, sentence: str) -> tuple[Message, Message]:
