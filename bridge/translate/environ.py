@@ -12,6 +12,7 @@ from typing import Any
 
 from bridge.translate.headers import BodyFraming, add_request_fields, framing_from_headers
 from bridge.translate.paths import request_uri, target_path
+from bridge.translate.strings import exact_native
 from bridge.translate.tls import ssl_variables_from_tls
 from bridge.types import Environ
 
@@ -109,7 +110,7 @@ def environ_from_scope(
     if framing is None:
         framing = framing_from_headers(headers)
     environ = options.base() if base is None else base.copy()
-    environ["REQUEST_METHOD"] = scope["method"]
+    environ["REQUEST_METHOD"] = exact_native(scope["method"])
     path: str = get("path") or ""
     raw_path: bytes | None = get("raw_path")
     script_name, path_info, authority = target_path(
@@ -126,7 +127,7 @@ def environ_from_scope(
         environ["HTTPS"] = "on"  # W-061
     client = get("client")
     if client and client[0]:  # a part that is not known stays away (W-037)
-        environ["REMOTE_ADDR"] = str(client[0])
+        environ["REMOTE_ADDR"] = exact_native(str(client[0]))
         if client[1]:
             environ["REMOTE_PORT"] = str(client[1])
     add_request_fields(environ, headers, options.underscore_names)
@@ -135,8 +136,8 @@ def environ_from_scope(
     if framing.content_length is not None:
         environ["CONTENT_LENGTH"] = str(framing.content_length)
     server = get("server")
-    if server and server[1] and ":" not in server[0]:
-        environ["SERVER_NAME"], environ["SERVER_PORT"] = server[0] or "localhost", str(server[1])
+    if server and server[0] and server[1] and server[1] != "0" and ":" not in server[0]:
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = exact_native(server[0]), str(server[1])
     else:
         _add_unusual_server(environ, server, scheme)
     extensions = get("extensions")
@@ -150,7 +151,7 @@ def environ_from_scope(
 def _add_unusual_server(environ: Environ, server: Any, scheme: str) -> None:
     """SERVER_NAME and SERVER_PORT, never empty: from ``server``, else from Host, else the defaults (W-033 to W-036)."""
     if server and server[1] is not None:
-        host, port = str(server[0]), str(server[1])
+        host, port = exact_native(str(server[0] or "")), str(server[1])
     else:  # not known, or a unix socket: its path is no host name
         host, port = _split_authority(environ.get("HTTP_HOST", ""))
     if not host:

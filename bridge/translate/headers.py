@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from bridge.errors import BadRequest
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 9110 section 5.6.2
-_FORBIDDEN_IN_VALUE = re.compile("[\r\n\0]").search  # RFC 9110 section 5.5
+FORBIDDEN_IN_VALUE = re.compile("[\r\n\0]").search  # RFC 9110 section 5.5
 _DIGITS = re.compile("[0-9]{1,18}").fullmatch  # RFC 9110 section 8.6; 18 digits fit in 64 bits
 
 _DROPPED = ""
@@ -41,6 +41,8 @@ _ORDINARY_NAMES = (
 _KNOWN_KEYS: dict[bytes, str] = _NAMED_KEYS | {
     name: "HTTP_" + name.decode("ascii").upper().replace("-", "_") for name in _ORDINARY_NAMES
 }
+# An underscored spelling that was let through must not make what the dashed one does not make (W-041, W-053).
+_NEVER_SET = frozenset({"HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"})
 _AT_MOST_ONCE = {"HTTP_HOST": "Host", "CONTENT_TYPE": "Content-Type"}
 
 
@@ -121,7 +123,8 @@ def environ_key_from_name(name: bytes, underscore_names: frozenset[bytes] = froz
         return known or None
     if not _TOKEN(name) or (b"_" in name and name not in underscore_names):
         return None
-    return "HTTP_" + name.decode("ascii").upper().replace("-", "_")
+    key = "HTTP_" + name.decode("ascii").upper().replace("-", "_")
+    return None if key in _NEVER_SET else key
 
 
 def add_request_fields(
@@ -147,12 +150,12 @@ def add_request_fields(
         key = known_key(name)
         if key is None:
             key = environ_key_from_name(name, underscore_names)
-        if not key:
-            continue
         text = value.decode("latin-1").strip(" \t")
         # isprintable() is the cheap question: it is also false for harmless octets, so the regex decides.
-        if not text.isprintable() and _FORBIDDEN_IN_VALUE(text):
+        if not text.isprintable() and FORBIDDEN_IN_VALUE(text):
             raise BadRequest("A request field holds a control character.")
+        if not key:
+            continue
         if key not in fields:
             fields[key] = text
             continue

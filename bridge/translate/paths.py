@@ -15,6 +15,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
+from bridge.errors import BadRequest
+from bridge.translate.headers import FORBIDDEN_IN_VALUE
 from bridge.translate.strings import native_from_octets, native_from_text, octets_from_text
 
 _REPLACEMENT = "\ufffd"
@@ -100,7 +102,10 @@ def _without_authority(path: str) -> tuple[str, str | None]:
     if not separator or scheme.lower() not in ("http", "https"):
         return path, None  # asterisk form, authority form
     authority, slash, tail = rest.partition("/")
-    return slash + tail or "/", native_from_text(authority.rpartition("@")[2])
+    host = native_from_text(authority.rpartition("@")[2])
+    if not host.isprintable() and FORBIDDEN_IN_VALUE(host):
+        raise BadRequest("The authority of the request target holds a control character.")
+    return slash + tail or "/", host or None
 
 
 def _raw_without_authority(raw_path: bytes) -> bytes:

@@ -36,3 +36,10 @@ def native_from_text(text: str) -> str:
     if text.isascii():
         return text
     return octets_from_text(text).decode("latin-1")
+
+
+def exact_native(text: str) -> str:
+    """Return text as exactly ``str`` (no subclass) with code points up to U+00FF, as CGI variables must be (W-010)."""
+    if type(text) is str and text.isascii():
+        return text
+    return native_from_text(str.__str__(text))
