@@ -61,7 +61,7 @@ async def answer_lifespan(
         for hook in on_startup if phase == "startup" else on_shutdown:
             try:
                 await _run_hook(hook, state, port, pool)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # an exit must not stop the loop from inside a task
                 logger.exception("the %s hook %r failed", phase, hook)
                 failures.append(LifespanError(phase, f"{phase} hook {_name(hook)} failed: {error!r}"))
                 if phase == "startup":

@@ -160,7 +160,16 @@ class BodyStream:
 
     def readlines(self, hint: int | None = -1, /) -> list[bytes]:
         """Return the lines that are left, stopping once their total length reaches ``hint`` if that is positive."""
-        return self._open().readlines(-1 if hint is None else hint)
+        reader = self._open()
+        if hint is None or hint <= 0:
+            return reader.readlines()
+        # Not the reader's own: io.BufferedReader reads on when the total is exactly the hint, io.BytesIO does not.
+        lines: list[bytes] = []
+        total_bytes = 0
+        while total_bytes < hint and (line := reader.readline()):
+            lines.append(line)
+            total_bytes += len(line)
+        return lines
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._open())

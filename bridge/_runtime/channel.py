@@ -349,6 +349,6 @@ class Inflow:
         return sum(map(len, tuple(self._pieces))) - self._position
 
     @property
-    def is_ended(self) -> bool:
-        """Whether the octets are complete."""
-        return self._is_ended
+    def is_empty(self) -> bool:
+        """Whether all that came has been read. Any thread."""
+        return not self._pieces

@@ -40,6 +40,8 @@ SENT_WHOLE = Mark.SENT_WHOLE
 current_call: ContextVar[WSGICall | None] = ContextVar("bridge_current_call", default=None)
 """The request whose application runs in this context."""
 
+_NO_CONTEXT = Context()
+
 TrailerSource = Iterable[tuple[str, str]] | Callable[[], Iterable[tuple[str, str]]]
 
 
@@ -103,7 +105,9 @@ class WSGICall:
             error = self._outcome_of(raised)
         if self._state.warnings:
             log_lines(self._state.warnings, self._description())
+        self.context = _NO_CONTEXT  # it holds this call: a cycle would leave each request to the garbage collector
         self._outflow.finish(error, self._last_items)
+        del error
         if isinstance(self._source, FileSource):
             self._source.close()  # here: giving back the pages of a large file takes time the loop does not have
 
@@ -185,7 +189,10 @@ class WSGICall:
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
         """``start_response`` of PEP 3333."""
-        self._state.start(status, headers, exc_info)
+        try:
+            self._state.start(status, headers, exc_info)
+        finally:
+            exc_info = None  # no cycle through this frame (W-092)
         return self._write
 
     def _write(self, data: bytes) -> None:

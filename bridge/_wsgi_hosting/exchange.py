@@ -24,7 +24,7 @@ from bridge._wsgi_hosting.call import WSGICall
 from bridge._wsgi_hosting.helpers import Helpers, request_is_over
 from bridge._wsgi_hosting.hosting import Hosting, describe, logger
 from bridge._wsgi_hosting.sending import is_complete, is_whole, send_items, send_whole
-from bridge.errors import ClientDisconnected, ClientTimeout, RequestCancelled, RequestRefused
+from bridge.errors import BodyTooLarge, ClientDisconnected, ClientTimeout, RequestCancelled, RequestRefused
 from bridge.translate import messages
 from bridge.translate.headers import NO_BODY_FIELDS, BodyFraming, framing_from_headers
 from bridge.types import Receive, Scope, Send
@@ -117,7 +117,7 @@ class Exchange:
             self._call = None
             if self._helpers is not None:
                 self._helpers.let_go()
-                self._helpers = None
+                self._helpers = self._sending = None
 
     def _body_without_waiting(self, framing: BodyFraming) -> Source | None:
         """Return a source that needs no receiving now, or None for a body that is to be collected first."""
@@ -128,6 +128,8 @@ class Exchange:
                 return LazySource(self._open_inflow)
         elif framing.content_length == 0:
             return MemorySource(b"")
+        elif (limit := self.hosting.limits.body_max_bytes) is not None and (framing.content_length or 0) > limit:
+            raise BodyTooLarge(limit)
         elif framing.expects_continue:
             return LazySource(self._open_inflow)
         return None
@@ -196,7 +198,7 @@ class Exchange:
                 await self._pump(group, items)
             except Exception as error:  # noqa: BLE001 - raised below, outside the group, as itself
                 failure = error
-            group.cancel_scope.cancel()
+            self.helpers().stop(group)
         if failure is not None:
             try:
                 raise failure
@@ -361,4 +363,5 @@ class Exchange:
             RequestCancelled: the loop has ended.
         """
         logger.info("%r: %s", self, reason)
+        self.outflow.close(reason)
         self.post(lambda: None if self.is_ended else self.client_has_gone(reason))

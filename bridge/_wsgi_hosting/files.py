@@ -110,13 +110,13 @@ def whole_file_path(filelike: object, content_length: int | None) -> str | None:
     """
     file = regular_file(filelike)
     name = getattr(filelike, "name", None)
-    if file is None or not isinstance(name, str) or not os.path.isabs(name):
+    if file is None or type(filelike) not in _FILE_TYPES or not isinstance(name, str) or not os.path.isabs(name):
         return None
     try:
         by_name, by_descriptor = os.stat(name), os.fstat(file.descriptor)
     except (OSError, ValueError):
         return None
-    if not os.path.samestat(by_name, by_descriptor) or getattr(filelike, "delete", False):
+    if not os.path.samestat(by_name, by_descriptor):
         return None
     if file.offset_bytes or (content_length is not None and content_length != by_descriptor.st_size):
         return None

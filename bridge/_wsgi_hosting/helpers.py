@@ -64,6 +64,11 @@ class Helpers:
             self._receiver_runs = True
             group.start_soon(self._run_receiver)
 
+    def stop(self, group: TaskGroup) -> None:
+        """End all tasks. Cancelling is the last resort: it leaves work for the garbage collector."""
+        if not self.receiver.stop() or self._calls:
+            group.cancel_scope.cancel()
+
     def _wants_receiver(self) -> bool:
         exchange, receiver = self._exchange, self.receiver
         if exchange.is_ended or exchange.is_gone:

@@ -55,8 +55,9 @@ class RequestReceiver:
 
     __slots__ = (
         "_announced_bytes",
-        "_has_look_ahead",
+        "_is_receiving",
         "_is_server_done",
+        "_is_stopped",
         "_is_wanted",
         "_limits",
         "_may_watch",
@@ -75,7 +76,8 @@ class RequestReceiver:
         self._is_server_done = False
         self._is_wanted = False
         self._may_watch = False
-        self._has_look_ahead = False
+        self._is_receiving = False
+        self._is_stopped = False
         self._wake: Signal | None = None
         self.inflow: Inflow | None = None
         self.is_ended = framing.content_length == 0
@@ -141,8 +143,6 @@ class RequestReceiver:
             ServerError: an event that has no place here.
         """
         limits = self._limits
-        if limits.body_max_bytes is not None and (self._announced_bytes or 0) > limits.body_max_bytes:
-            raise BodyTooLarge(limits.body_max_bytes)
         if hosting.large_body == "stream" and (self._announced_bytes or 0) > limits.body_memory_bytes:
             return []
         with anyio.CancelScope() as scope:
@@ -204,15 +204,22 @@ class RequestReceiver:
         if self._wake is not None:
             self._wake.set()
 
+    def stop(self) -> bool:
+        """End `serve`; return False if it has to be cancelled because the server has not answered ``receive()``."""
+        self._is_stopped = True
+        if self._wake is not None:
+            self._wake.set()
+        return not self._is_receiving
+
     @property
     def has_work(self) -> bool:
         """Whether `serve` has something to do now."""
         if self.is_gone:
             return False
-        if not self.is_ended:
-            # Looking for the disconnect may fetch one piece ahead, no more: pieces are the application's.
-            return self._is_wanted or (self._may_watch and not self._has_look_ahead)
-        return self._may_watch
+        if self.is_ended:
+            return self._may_watch
+        # One piece ahead of the application at the most, also when looking for the disconnect.
+        return (self._is_wanted or self._may_watch) and (self.inflow is None or self.inflow.is_empty)
 
     async def serve(self, port: LoopPort, on_gone: Callable[[ClientDisconnected], None]) -> None:
         """Fetch pieces as they are wanted and wait for the disconnect, until cancelled or the client is gone.
@@ -221,11 +228,12 @@ class RequestReceiver:
             Exception: what ``receive()`` raises, or a broken rule of the server's.
         """
         self._wake = port.new_signal()
-        while not self.is_gone:
+        while not (self.is_gone or self._is_stopped):
             if not self.has_work:
                 await self._wake.wait()
                 continue
             was_done = self._is_server_done
+            self._is_receiving = True
             try:
                 piece = await self._next_piece()
             except BodyTooLarge as error:
@@ -238,6 +246,8 @@ class RequestReceiver:
                 self.is_gone = True
                 on_gone(ClientDisconnected(f"receive() failed: {error}"))
                 return
+            finally:
+                self._is_receiving = False
             if self.is_gone:
                 on_gone(ClientDisconnected("the client left") if self.is_ended else self.cut())
                 return
@@ -248,7 +258,6 @@ class RequestReceiver:
     def _deliver(self, piece: bytes) -> None:
         inflow = self.inflow
         if piece:
-            self._has_look_ahead = not self._is_wanted
             self._is_wanted = False
             if inflow is not None:
                 inflow.feed(piece)

@@ -38,7 +38,8 @@ class EnvironOptions:
         multiprocess: the value of ``wsgi.multiprocess``.
         strip_root_path: take ``root_path`` off the front of ``path`` where it is there (GW-1).
         underscore_names: lower-case field names with ``_`` that are let through (W-044).
-        extra: name/value pairs for every environ; request data wins over them (W-015).
+        extra: name/value pairs for every environ; request data wins over them, and what only a request can say
+            (``HTTP_*``, ``CONTENT_LENGTH``...) is not taken from here (W-015).
     """
 
     multithread: bool = True
@@ -53,7 +54,7 @@ class EnvironOptions:
         Copying a dict and overwriting values is much cheaper than growing one key by key.
         """
         return {
-            **self.extra,
+            **{key: value for key, value in self.extra.items() if not _describes_request(key)},
             "SERVER_SOFTWARE": SERVER_SOFTWARE,
             "wsgi.version": (1, 0),
             "wsgi.multithread": self.multithread,
@@ -62,6 +63,11 @@ class EnvironOptions:
             "wsgi.input_terminated": True,  # W-059
             **dict.fromkeys(_ALWAYS_SET, ""),
         }
+
+
+def _describes_request(key: str) -> bool:
+    """Tell whether a key that is absent says something about the request."""
+    return key.startswith("HTTP_") or key in {"CONTENT_LENGTH", "CONTENT_TYPE", "HTTPS", "REMOTE_ADDR", "REMOTE_PORT"}
 
 
 _ALWAYS_SET = (
