@@ -1,0 +1,158 @@
+"""An ASGI server in memory: ``receive`` and ``send`` that cost next to nothing, on asyncio and on uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.adapters import BRIDGE, FLOOR, candidates
+from benchmarks.settings import KIB, Settings, Table, medians, ratio
+
+PIECE = bytes(64 * KIB)
+HEADERS = [
+    (b"host", b"localhost:8000"),
+    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64)"),
+    (b"accept", b"text/html,application/xhtml+xml"),
+    (b"accept-encoding", b"gzip, deflate, br"),
+]
+
+
+def make_scope(upload_bytes: int = 0) -> dict[str, Any]:
+    """Return the scope of a GET, or of a POST with a body."""
+    headers = list(HEADERS)
+    if upload_bytes:
+        headers.append((b"content-length", b"%d" % upload_bytes))
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "POST" if upload_bytes else "GET",
+        "scheme": "http",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "root_path": "",
+        "headers": headers,
+        "client": ("127.0.0.1", 50000),
+        "server": ("127.0.0.1", 8000),
+    }
+
+
+async def request(asgi: Any, *, pieces: int = 0) -> int:
+    """Make one request with a body of that many pieces; return the length of the response.
+
+    Raises:
+        AssertionError: the response was not a whole one with status 200.
+    """
+    status = size_bytes = 0
+    is_ended = False
+    left = pieces
+
+    async def receive() -> dict[str, Any]:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            return {"type": "http.request", "body": PIECE, "more_body": left > 0}
+        if left == -1 and not pieces:
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await asyncio.get_running_loop().create_future()  # the client stays
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        nonlocal status, size_bytes, is_ended
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        else:
+            size_bytes += len(message.get("body", b""))
+            is_ended = not message.get("more_body", False)
+
+    await asgi(make_scope(pieces * len(PIECE)), receive, send)
+    assert status == 200, status
+    assert is_ended
+    return size_bytes
+
+
+async def clients(count: int, requests: int, asgi: Any) -> None:
+    """Let ``count`` clients make ``requests`` together, each of them one after the other."""
+    left = requests
+
+    async def client() -> None:
+        nonlocal left
+        while left > 0:
+            left -= 1
+            await request(asgi)
+
+    await asyncio.gather(*(client() for _ in range(count)))
+
+
+def loops() -> dict[str, Callable[[Any], Any]]:
+    """Return the event loops there are: a way to run a coroutine on each."""
+    found: dict[str, Callable[[Any], Any]] = {"asyncio": asyncio.run}
+    try:
+        import uvloop
+
+        found["uvloop"] = uvloop.run
+    except ImportError:
+        pass
+    return found
+
+
+def compare(
+    settings: Settings,
+    title: str,
+    app: Any,
+    once: Callable[[Any], Any],
+    *,
+    unit: str,
+    per: float,
+    leave_out: frozenset[str] = frozenset(),
+    workers: int = 40,
+    budget_s: float = 20.0,
+) -> list[Table]:
+    """Measure one application behind all adapters on all loops; return a table for each loop.
+
+    Args:
+        settings: rounds.
+        title: of the tables.
+        app: the WSGI application.
+        once: a coroutine function that takes the ASGI application: one measurement.
+        unit: what the figures are called.
+        per: figures are seconds times this.
+        leave_out: names of candidates not to measure.
+        workers: threads for the adapters that can be told.
+        budget_s: a candidate that has taken longer sits further rounds out.
+    """
+    tables = []
+    for loop_name, run in loops().items():
+        figures: dict[str, list[float]] = {}
+
+        async def measure(figures: dict[str, list[float]] = figures) -> None:
+            adapters = {name: make(app) for name, make in candidates(workers).items() if name not in leave_out}
+            for _ in range(settings.rounds):
+                for name, asgi in adapters.items():
+                    values = figures.setdefault(name, [])
+                    if sum(values) < budget_s:
+                        if not values:
+                            await request(asgi, pieces=1)  # not measured: threads start, caches fill
+                        began_s = time.perf_counter()
+                        await once(asgi)
+                        values.append(time.perf_counter() - began_s)
+
+        run(measure())
+        tables.append(_table(f"{title}, {loop_name}", figures, unit, per))
+    return tables
+
+
+def _table(title: str, figures: dict[str, list[float]], unit: str, per: float) -> Table:
+    middle = medians(figures)
+    base = FLOOR if FLOOR in middle else BRIDGE
+    head = ("", unit, "x the floor", "x bridge") if base == FLOOR else ("", unit, "x bridge")
+    table = Table(title=title, head=head)
+    for name, seconds in middle.items():
+        row = [name, f"{seconds * per:,.1f}"]
+        if base == FLOOR:
+            row.append(ratio(seconds, middle[FLOOR]))
+        table.rows.append((*row, ratio(seconds, middle[BRIDGE])))
+    return table

@@ -1,0 +1,22 @@
+"""What does streaming cost per block? 5,000 blocks of 100 bytes, none of which may be held back.
+
+uvicorn's adapter has a queue without a bound: it never waits for a client, however slow, and pays with memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks import apps
+from benchmarks.driver import compare, request
+from benchmarks.settings import Settings, Table
+
+
+def run(settings: Settings) -> list[Table]:
+    count = settings.pick(5000, 1000)
+
+    async def stream(asgi: Any) -> None:
+        assert await request(asgi) == count * len(apps.SMALL_BLOCK)
+
+    title = f"{count:,} blocks of 100 bytes"
+    return compare(settings, title, apps.small_blocks(count), stream, unit="ms", per=1e3)

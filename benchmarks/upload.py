@@ -1,0 +1,24 @@
+"""What does a large request body cost? 64 MiB in events of 64 KiB, read in pieces of 64 KiB.
+
+The floor, starlette's and uvicorn's adapters join the body in memory; the bridge (by default) and asgiref spool it to a
+temporary file; a2wsgi streams it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks import apps
+from benchmarks.driver import PIECE, compare, request
+from benchmarks.settings import MIB, Settings, Table
+
+
+def run(settings: Settings) -> list[Table]:
+    size_mib = settings.pick(64, 16)
+    pieces = size_mib * MIB // len(PIECE)
+
+    async def upload(asgi: Any) -> None:
+        assert await request(asgi, pieces=pieces) == len(str(size_mib * MIB))
+
+    # Starlette's grows quadratically: its one round of 64 MiB takes longer than all others together.
+    return compare(settings, f"{size_mib} MiB up", apps.upload, upload, unit="ms", per=1e3, budget_s=5)
