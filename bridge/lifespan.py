@@ -79,7 +79,10 @@ async def _run_hook(hook: Hook, state: dict[str, Any], port: LoopPort, pool: Wor
     if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(getattr(hook, "__call__", None)):  # noqa: B004
         await hook(*args)
         return
-    result = await run_in_worker(pool, port, hook, *args)
+    try:
+        result = await run_in_worker(pool, port, hook, *args)
+    except KeyboardInterrupt as error:  # raised by the hook on its thread: nobody pressed a key
+        raise RuntimeError("the hook raised KeyboardInterrupt") from error
     if inspect.isawaitable(result):  # a lambda or partial around a coroutine function
         await result
 

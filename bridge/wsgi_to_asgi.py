@@ -17,6 +17,7 @@ import anyio
 from bridge._runtime.loops import LoopPort, current_port
 from bridge._runtime.workers import WorkerPool
 from bridge._wsgi_hosting.exchange import Exchange
+from bridge._wsgi_hosting.frameworks import needs_content_length
 from bridge._wsgi_hosting.hosting import Hosting, TextSink, logger
 from bridge.errors import ServerError
 from bridge.lifespan import Hooks, answer_lifespan, hooks_from
@@ -87,7 +88,8 @@ class WSGIToASGI:
             a temporary file before a worker is taken (slow clients hold no worker), ``"stream"`` lets the application
             read them as they come.
         set_content_length: set ``CONTENT_LENGTH`` for bodies that came without one (chunked, HTTP/2) once they have
-            been received completely. Default: only for Django, which reads no body without it.
+            been received completely. Default: only for Django, Bottle and Falcon, which read no body without it; they
+            are also recognised inside the usual WSGI middleware.
         strip_root_path: take ``root_path`` off the front of ``path`` where it is there.
         underscore_headers: names of request fields with ``_`` to let through; others are dropped.
         environ: name/value pairs for every environ; request data wins over them.
@@ -155,7 +157,7 @@ class WSGIToASGI:
                 extra=dict(environ or {}),
             ),
             large_body=large_body,
-            sets_content_length=_needs_content_length(app) if set_content_length is None else set_content_length,
+            sets_content_length=needs_content_length(app) if set_content_length is None else set_content_length,
             drops_hop_by_hop=hop_by_hop == "drop",
             strict=strict,
             pathsend=pathsend,
@@ -251,7 +253,7 @@ class WSGIToASGI:
         """
         hosting = self._hosting
         with anyio.move_on_after(hosting.limits.shutdown_s):
-            while hosting.live:
+            while hosting.live:  # noqa: ASYNC110 - requests may run on other loops, where no event reaches this one
                 await anyio.sleep(_DRAIN_LOOK_S)
         for exchange in tuple(hosting.live):
             logger.error("%r is still running %.1f s after shutdown began", exchange, hosting.limits.shutdown_s)
@@ -281,11 +283,6 @@ def _is_asgi(app: object) -> bool:
     """Tell whether calling the app is known to return a coroutine, which no WSGI application does."""
     call: Callable[..., Any] | None = getattr(type(app), "__call__", None)  # noqa: B004
     return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call)
-
-
-def _needs_content_length(app: object) -> bool:
-    """Tell whether the app is Django's handler: it takes a body without CONTENT_LENGTH for an empty one."""
-    return any(kind.__module__.startswith("django.core.handlers.") for kind in type(app).__mro__)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

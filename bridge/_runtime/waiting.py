@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any, Generic, TypeVar
 
@@ -52,10 +53,8 @@ class ThreadCall(Generic[T]):
         except BaseException as error:  # noqa: BLE001 - raised again where the result is waited for
             self.error = error
         self.is_done = True
-        try:
+        with suppress(LoopGoneError):  # nobody is left to wait
             self._port.post(self.signal.set)
-        except LoopGoneError:
-            pass  # nobody is left to wait
 
     async def wait(self) -> T:
         """Return the function's result. Loop; by the task that started it.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
@@ -68,6 +69,11 @@ class Exchange:
         """Whether the response has begun and not ended."""
         return self.is_started and not self.is_ended
 
+    @property
+    def is_http_1(self) -> bool:
+        """Whether the end of the request body can be told from its fields."""
+        return str(self.scope.get("http_version") or "1.1")[0] == "1"
+
     def held_bytes(self) -> int:
         """Count the bytes held in memory for this request. Any thread."""
         helpers = self._helpers
@@ -96,10 +102,11 @@ class Exchange:
                 source, length_bytes = await self._receive_body()
             self._call = call = WSGICall(self, headers, framing, source, length_bytes, copy_context())
             is_saturated = hosting.pool.is_saturated()
-            if not hosting.pool.submit(call):
+            if hosting.pool.submit(call):
+                await self._respond(is_saturated)
+            else:
                 self._close_body()
-                raise RequestRefused(503, _OVERLOADED)
-            await self._respond(is_saturated)
+                await self._refuse(RequestRefused(503, _OVERLOADED))
         except RequestRefused as refusal:
             if self.is_started:
                 raise
@@ -123,10 +130,10 @@ class Exchange:
         """Return a source that needs no receiving now, or None for a body that is to be collected first."""
         self._framing = framing
         if framing.is_silent:
-            if str(self.scope.get("http_version") or "1.1")[0] == "1":
+            if self.is_http_1:
                 # HTTP/1 without either field has no body (RFC 9112 section 6.3): not even asked, unless the app reads.
                 return LazySource(self._open_inflow)
-        elif framing.content_length == 0:
+        elif framing.content_length == 0 and self.is_http_1:
             return MemorySource(b"")
         elif (limit := self.hosting.limits.body_max_bytes) is not None and (framing.content_length or 0) > limit:
             raise BodyTooLarge(limit)
@@ -350,10 +357,8 @@ class Exchange:
         to date. Where the body has not been received yet it looks one piece ahead, no further. Any thread.
         """
         if not (self.is_gone or self.is_ended or self.is_over or self.outflow.is_finished):
-            try:
+            with suppress(RequestCancelled):  # the request ended just now
                 self.helpers().look_for_disconnect()
-            except RequestCancelled:
-                pass  # the request ended just now
         return self.is_gone or self.outflow.reason is not None
 
     def give_up(self, reason: ClientTimeout) -> None:

@@ -6,7 +6,7 @@ import io
 import os
 import stat
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 # Reading a regular file in larger blocks than asked for is allowed (block_size is "a suggestion", PEP 3333) and
 # saves switches; anything else may have its reasons.
@@ -37,14 +37,14 @@ class FileWrapper:
 
     __slots__ = ("block_bytes", "filelike")
 
-    def __new__(cls, filelike: Any, block_size: int = _DEFAULT_BLOCK_BYTES) -> FileWrapper:  # noqa: ARG004
+    def __new__(cls, filelike: Any, block_size: int = _DEFAULT_BLOCK_BYTES) -> FileWrapper:  # noqa: ARG004, PYI034
         return super().__new__(_ClosingFileWrapper if hasattr(filelike, "close") else FileWrapper)
 
     def __init__(self, filelike: FileLike, block_size: int = _DEFAULT_BLOCK_BYTES) -> None:
         self.filelike = filelike
         self.block_bytes = block_size
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> bytes:

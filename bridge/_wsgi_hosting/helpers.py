@@ -36,7 +36,7 @@ class Helpers:
     """
 
     def __init__(self, exchange: Exchange, receive: Receive, framing: BodyFraming) -> None:
-        self.receiver = RequestReceiver(receive, framing, exchange.hosting.limits)
+        self.receiver = RequestReceiver(receive, framing, exchange.hosting.limits, ends_by_length=exchange.is_http_1)
         self._exchange = exchange
         self._expects_continue = framing.expects_continue
         self._lock = threading.Lock()

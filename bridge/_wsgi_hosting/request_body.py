@@ -25,7 +25,6 @@ from bridge.translate.headers import BodyFraming
 from bridge.translate.messages import DISCONNECT, REQUEST
 from bridge.types import Message, Receive
 
-
 # How much of a spooled body is collected before it is written: each write is a switch to a thread and back.
 _SPOOL_WRITE_BYTES = 4 * 1024 * 1024
 
@@ -46,6 +45,9 @@ class RequestReceiver:
         receive: the server's.
         framing: what the request fields say about the body.
         limits: sizes and times.
+        ends_by_length: the body is over when Content-Length is reached (HTTP/1). An HTTP/2 or HTTP/3 stream ends with a
+            frame of its own, which has to be received before the response ends: some servers and clients give the
+            whole connection up otherwise.
 
     Attributes:
         is_ended: no further octet of the body will come.
@@ -55,6 +57,7 @@ class RequestReceiver:
 
     __slots__ = (
         "_announced_bytes",
+        "_ends_by_length",
         "_is_receiving",
         "_is_server_done",
         "_is_stopped",
@@ -69,7 +72,7 @@ class RequestReceiver:
         "received_bytes",
     )
 
-    def __init__(self, receive: Receive, framing: BodyFraming, limits: Limits) -> None:
+    def __init__(self, receive: Receive, framing: BodyFraming, limits: Limits, *, ends_by_length: bool) -> None:
         self._receive = receive
         self._limits = limits
         self._announced_bytes = framing.content_length
@@ -80,7 +83,8 @@ class RequestReceiver:
         self._is_stopped = False
         self._wake: Signal | None = None
         self.inflow: Inflow | None = None
-        self.is_ended = framing.content_length == 0
+        self._ends_by_length = ends_by_length
+        self.is_ended = ends_by_length and framing.content_length == 0
         self.is_gone = False
         self.received_bytes = 0
 
@@ -112,7 +116,7 @@ class RequestReceiver:
         announced = self._announced_bytes
         if announced is not None and self.received_bytes + len(piece) >= announced:
             piece = piece[: announced - self.received_bytes]
-            self.is_ended = True
+            self.is_ended = self._ends_by_length
         self.received_bytes += len(piece)
         if self._is_server_done:
             self.is_ended = True

@@ -26,12 +26,12 @@ HOP_BY_HOP = frozenset(
 )
 
 _ORDINARY_NAMES = (
-    "Accept-Ranges Access-Control-Allow-Credentials Access-Control-Allow-Headers Access-Control-Allow-Methods "
-    "Access-Control-Allow-Origin Access-Control-Expose-Headers Access-Control-Max-Age Age Allow Cache-Control "
-    "Content-Disposition Content-Encoding Content-Language Content-Length Content-Location Content-Range "
-    "Content-Security-Policy Content-Type Cross-Origin-Opener-Policy Date ETag Expires Last-Modified Link Location "
-    "Permissions-Policy Pragma Referrer-Policy Retry-After Server Set-Cookie Strict-Transport-Security Vary "
-    "WWW-Authenticate X-Accel-Buffering X-Content-Type-Options X-Frame-Options X-Request-Id X-XSS-Protection"
+    "Accept-Ranges Access-Control-Allow-Credentials Access-Control-Allow-Headers Access-Control-Allow-Methods Access- "
+    "Control-Allow-Origin Access-Control-Expose-Headers Access-Control-Max-Age Age Allow Cache-Control Content- "
+    "Disposition Content-Encoding Content-Language Content-Length Content-Location Content-Range Content-Security- "
+    "Policy Content-Type Cross-Origin-Opener-Policy Date ETag Expires Last-Modified Link Location Permissions-Policy "
+    "Pragma Referrer-Policy Retry-After Server Set-Cookie Strict-Transport-Security Vary WWW-Authenticate X-Accel- "
+    "Buffering X-Content-Type-Options X-Frame-Options X-Request-Id X-XSS-Protection"
 ).split()
 _KNOWN_NAMES: dict[str, bytes] = {
     spelling: name.lower().encode("ascii") for name in _ORDINARY_NAMES for spelling in (name, name.lower())

@@ -1,0 +1,54 @@
+"""For all tests: nothing is left behind, nothing fails unseen.
+
+Warnings are errors (pyproject.toml), and that includes pytest's own warnings about exceptions in threads and in
+finalizers: an unraisable exception, and one that ends a thread, fail the test. `tests/test_leaks.py` proves it.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import anyio
+import hypothesis  # before gc.freeze(): it looks for referrers when it is imported
+import pytest
+
+from tests.backends import BACKENDS, Backend
+from tests.leaks import leaks_since, take_snapshot
+
+# The same examples in every run: a failure is never a matter of luck. ``--hypothesis-profile=default`` searches anew.
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("steady")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Take everything that was imported out of the garbage collector's sight: each test collects anew."""
+    for backend in BACKENDS:  # uvloop opens descriptors once per process, at its first run
+        if backend.is_installed:
+            backend.run(anyio.sleep, 0)
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Fail a test that leaves threads, busy workers, asyncio tasks or file descriptors behind."""
+    before = take_snapshot()
+    yield
+    leaks = leaks_since(before)
+    if leaks:
+        pytest.fail("\n".join(leaks), pytrace=False)
+
+
+@pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each event loop in turn; `Backend.run` runs a coroutine function on it."""
+    chosen: Backend = request.param
+    if not chosen.is_installed:
+        pytest.skip(f"{chosen.name} is not installed")
+    return chosen
+
+
+def pytest_sessionfinish() -> None:
+    """Undo `pytest_collection_finish`."""
+    gc.unfreeze()

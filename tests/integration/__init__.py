@@ -1,0 +1,1 @@
+"""Live tests: real servers in subprocesses, real sockets on loopback, real frameworks."""
