@@ -128,7 +128,10 @@ class BodyStream:
                 if reader is None:
                     source = self._source
                     reader = source.reader() if isinstance(source, MemorySource) else None
-                    self._reader = reader = reader or io.BufferedReader(_RawBody(source))
+                    if reader is None:
+                        raw: io.RawIOBase = _RawBody(source)
+                        reader = io.BufferedReader(raw)
+                    self._reader = reader
         return reader
 
     def read(self, size: int | None = -1, /) -> bytes:

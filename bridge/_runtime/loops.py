@@ -3,9 +3,9 @@
 A `LoopPort` is the way from any thread into one running event loop. Its callbacks are collected in one deque, and the
 loop is woken once for as many as are there by the time it runs: a burst of finished requests costs one wake-up.
 
-Why no wake-up is lost: `post` appends first and looks at the flag second; `_deliver` clears the flag first and takes what
-the deque holds second. Whoever finds the flag set can rely on a delivery that has yet to look at the deque; whoever
-appends after that look found the flag down, and has scheduled the next delivery.
+Why no wake-up is lost: `post` appends first and looks at the flag second; `_deliver` clears the flag first and takes
+what the deque holds second. Whoever finds the flag set can rely on a delivery that has yet to look at the deque;
+whoever appends after that look found the flag down, and has scheduled the next delivery.
 """
 
 from __future__ import annotations

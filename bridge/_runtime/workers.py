@@ -71,7 +71,7 @@ class _Worker:
 
 def _stack(thread: threading.Thread) -> str:
     # The documented way to see where another thread is.
-    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return "" if frame is None else "".join(traceback.format_stack(frame))
 
 

@@ -113,7 +113,7 @@ class WSGICall:
 
     def _answer(self) -> None:
         current_call.set(self)
-        app_iter = self._exchange.hosting.app(self._environ(), self._start_response)
+        app_iter: Any = self._exchange.hosting.app(self._environ(), self._start_response)
         if type(app_iter) is list or type(app_iter) is tuple:  # they have no close(), and all blocks are there
             self._send_whole(app_iter)
             return
@@ -362,7 +362,7 @@ class WSGICall:
             else:
                 self._send_blocks(wrapper)
             return
-        extensions = self._exchange.scope.get("extensions") or {}
+        extensions: Any = self._exchange.scope.get("extensions") or ()
         may_delegate = self._trailers is None and not self._is_started
         if may_delegate and self._exchange.hosting.pathsend and messages.PATHSEND in extensions:
             path = whole_file_path(wrapper.filelike, state.content_length)

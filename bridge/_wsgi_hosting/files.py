@@ -38,7 +38,9 @@ class FileWrapper:
     __slots__ = ("block_bytes", "filelike")
 
     def __new__(cls, filelike: Any, block_size: int = _DEFAULT_BLOCK_BYTES) -> FileWrapper:  # noqa: ARG004, PYI034
-        return super().__new__(_ClosingFileWrapper if hasattr(filelike, "close") else FileWrapper)
+        kind: Any = _ClosingFileWrapper if hasattr(filelike, "close") else FileWrapper
+        wrapper: FileWrapper = super().__new__(kind)
+        return wrapper
 
     def __init__(self, filelike: FileLike, block_size: int = _DEFAULT_BLOCK_BYTES) -> None:
         self.filelike = filelike

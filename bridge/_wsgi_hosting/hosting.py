@@ -50,7 +50,7 @@ class Hosting:
     base_environ: Environ = field(init=False)
 
     # The books. `live` is changed by loop threads only, one element at a time, which is atomic.
-    live: set[Exchange] = field(default_factory=set, init=False)
+    live: set[Exchange] = field(default_factory=set["Exchange"], init=False)
     refused: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:

@@ -4,11 +4,14 @@ Facts: ASGI wants lower-case names and ``bytes``; WSGI gives ``str`` that must b
 connection: a hop-by-hop field from an application is a mistake (RFC 9110 section 7.6.1) and is never forwarded.
 """
 
+# What an application hands over may be anything: it is looked at piece by piece.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bridge.errors import ApplicationError, ApplicationTypeError, ApplicationValueError
 from bridge.types import HeaderPairs
@@ -90,20 +93,21 @@ def fields_from_headers(
 
     Spec: PEP 3333 "The start_response() Callable"; RFC 9110 sections 5.1, 5.5, 7.6.1, 8.6; W-095 to W-099, W-118.
     """
-    if strict and type(headers) is not list:
+    given: Any = headers  # nothing is known of it: applications may not be typed
+    if strict and type(given) is not list:
         raise ApplicationTypeError(
-            f"start_response() got headers of type {type(headers).__name__}; it must be a list", rule=RULE
+            f"start_response() got headers of type {type(given).__name__}; it must be a list", rule=RULE
         )
-    if type(headers) is not list and (isinstance(headers, str | bytes) or not hasattr(headers, "__iter__")):
+    if type(given) is not list and (isinstance(given, str | bytes) or not hasattr(given, "__iter__")):
         raise ApplicationTypeError(
-            f"start_response() got headers of type {type(headers).__name__}; it must be a list of (name, value) tuples",
+            f"start_response() got headers of type {type(given).__name__}; it must be a list of (name, value) tuples",
             rule=RULE,
         )
     pairs: HeaderPairs = []
     lengths: list[str] | None = None
     dropped: list[str] = []
     known_name, known_pair = _KNOWN_NAMES.get, _KNOWN_PAIRS.get
-    for header in headers:
+    for header in given:
         if not isinstance(header, tuple) or len(header) != 2:  # noqa: PLR2004
             raise ApplicationTypeError(
                 f"start_response() got a header of type {type(header).__name__}; each must be a tuple (name, value)",
