@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
@@ -129,8 +129,7 @@ class BodyStream:
                     source = self._source
                     reader = source.reader() if isinstance(source, MemorySource) else None
                     if reader is None:
-                        raw: io.RawIOBase = _RawBody(source)
-                        reader = io.BufferedReader(raw)
+                        reader = io.BufferedReader(cast("Any", _RawBody(source)))
                     self._reader = reader
         return reader
 

@@ -6,10 +6,10 @@ marks through the exchange's outflow; what may go out when is decided by `bridge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context, ContextVar
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from bridge._runtime.body import BodyStream, FileSource, Source
 from bridge._wsgi_hosting.error_stream import ErrorStream
@@ -115,7 +115,7 @@ class WSGICall:
         current_call.set(self)
         app_iter: Any = self._exchange.hosting.app(self._environ(), self._start_response)
         if type(app_iter) is list or type(app_iter) is tuple:  # they have no close(), and all blocks are there
-            self._send_whole(app_iter)
+            self._send_whole(cast("Sequence[bytes]", app_iter))
             return
         try:
             if isinstance(app_iter, FileWrapper):
@@ -244,7 +244,7 @@ class WSGICall:
 
     # ---- Handing over -------------------------------------------------------------------------------------------
 
-    def _send_whole(self, blocks: list[bytes] | tuple[bytes, ...]) -> None:
+    def _send_whole(self, blocks: Sequence[bytes]) -> None:
         """Hand over a response whose blocks are all there: start, content and end in one go."""
         state = self._state
         if len(blocks) == 1:
