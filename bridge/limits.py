@@ -45,9 +45,9 @@ class Limits:
     """How long to wait without a byte of the request body: 408 while collecting, an ``OSError`` in ``read()``
     while streaming. 60 s is nginx's ``client_body_timeout``."""
 
-    response_memory_bytes: int = 1 * MIB
-    """A streaming application is held back while more than this is unsent. Large enough that a thread switch
-    per refill does not show (64 MiB in 64 switches), small enough for 40 slow readers."""
+    response_memory_bytes: int = 2 * MIB
+    """A streaming application is held back while more than this is unsent. Large enough that the thread switches
+    for a refill do not show (half of it is refilled at a time), small enough for 40 slow readers."""
 
     response_wait_s: float | None = 60.0
     """How long an application is held back by a client that takes no byte; then the client counts as gone.

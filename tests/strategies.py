@@ -14,14 +14,8 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 
-PROPERTY = settings(
-    max_examples=200,
-    deadline=None,  # a busy machine is not a failure
-    derandomize=True,  # the same examples in every run
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-"""The settings of every property; use it as a decorator."""
+PROPERTY = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
+"""The settings of every property, as a decorator; what else there is to say is in the profile of ``conftest.py``."""
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

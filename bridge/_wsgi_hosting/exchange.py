@@ -72,7 +72,7 @@ class Exchange:
     @property
     def is_http_1(self) -> bool:
         """Whether the end of the request body can be told from its fields."""
-        return str(self.scope.get("http_version") or "1.1")[0] == "1"
+        return (self.scope.get("http_version") or "1.1")[0] == "1"
 
     def held_bytes(self) -> int:
         """Count the bytes held in memory for this request. Any thread."""

@@ -47,57 +47,60 @@ async def send_items(exchange: Exchange, items: list[Any]) -> None:
     """Send what was handed over, small blocks joined; nothing more once the client is gone."""
     blocks: list[bytes] = []
     size_bytes = 0
-    for item in items:
-        if type(item) is bytes:
-            if blocks and size_bytes + len(item) > _JOIN_UP_TO_BYTES:
-                await _send_blocks(exchange, blocks, size_bytes)
+    try:
+        for item in items:
+            if type(item) is bytes:
+                if blocks and size_bytes + len(item) > _JOIN_UP_TO_BYTES:
+                    await exchange.send(messages.response_body(_joined(blocks), more_body=True))
+                    exchange.outflow.sent(len(blocks), size_bytes)
+                    blocks, size_bytes = [], 0
+                    if exchange.is_gone:
+                        return
+                blocks.append(item)
+                size_bytes += len(item)
+            elif item is END:
+                exchange.is_ended = True
+                await exchange.send(messages.response_body(_joined(blocks), more_body=False))
                 blocks, size_bytes = [], 0
-            blocks.append(item)
-            size_bytes += len(item)
-        elif item is END:
-            exchange.is_ended = True
-            await _send_message(exchange, messages.response_body(_joined(blocks), more_body=False))
-            blocks, size_bytes = [], 0
-        else:
-            if blocks:
-                await _send_blocks(exchange, blocks, size_bytes)
-                blocks, size_bytes = [], 0
-            await _send_other(exchange, item)
-        if exchange.is_gone:
-            return
-    if blocks:
-        await _send_blocks(exchange, blocks, size_bytes)
+            else:
+                if blocks:
+                    await exchange.send(messages.response_body(_joined(blocks), more_body=True))
+                    exchange.outflow.sent(len(blocks), size_bytes)
+                    blocks, size_bytes = [], 0
+                if not exchange.is_gone:
+                    await _send_other(exchange, item)
+            if exchange.is_gone:
+                return
+        if blocks:
+            await exchange.send(messages.response_body(_joined(blocks), more_body=True))
+            exchange.outflow.sent(len(blocks), size_bytes)
+    except OSError as error:
+        _failed(exchange, error)
 
 
 def _joined(blocks: list[bytes]) -> bytes:
     return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 
-async def _send_blocks(exchange: Exchange, blocks: list[bytes], size_bytes: int) -> None:
-    await _send_message(exchange, messages.response_body(_joined(blocks), more_body=True))
-    exchange.outflow.sent(len(blocks), size_bytes)
-
-
 async def _send_other(exchange: Exchange, item: Any) -> None:
     if item is SENT_WHOLE:
         exchange.is_ended = True
     elif item["type"] == messages.EARLY_HINT:
-        try:
-            await _send_message(exchange, item)
-        except Exception as error:  # noqa: BLE001 - a hint is optional; the response must not suffer (GW-13)
-            logger.debug("%r: the server refused an early hint: %r", exchange, error)
+        await _send_hint(exchange, item)
     else:
         exchange.is_started = True
-        await _send_message(exchange, item)
+        await exchange.send(item)
         exchange.is_start_sent = True
     exchange.outflow.sent(1, 0)
 
 
-async def _send_message(exchange: Exchange, message: Message) -> None:
+async def _send_hint(exchange: Exchange, message: Message) -> None:
     try:
         await exchange.send(message)
-    except OSError as error:
-        _failed(exchange, error)
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a hint is optional; the response must not suffer (GW-13)
+        logger.debug("%r: the server refused an early hint: %r", exchange, error)
 
 
 def _failed(exchange: Exchange, error: OSError) -> None:

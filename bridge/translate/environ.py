@@ -116,14 +116,19 @@ def environ_from_scope(
     if framing is None:
         framing = framing_from_headers(headers)
     environ = options.base() if base is None else base.copy()
-    environ["REQUEST_METHOD"] = exact_native(scope["method"])
+    method = scope["method"]
+    environ["REQUEST_METHOD"] = method if type(method) is str and method.isascii() else exact_native(method)
     path: str = get("path") or ""
     raw_path: bytes | None = get("raw_path")
-    script_name, path_info, authority = target_path(
-        get("root_path") or "", path, raw_path, strip_root_path=options.strip_root_path
-    )
-    environ["SCRIPT_NAME"] = script_name
-    environ["PATH_INFO"] = path_info
+    root_path: str = get("root_path") or ""
+    authority = None
+    if not root_path and path[:1] == "/" and path.isascii():  # nearly every request
+        environ["SCRIPT_NAME"] = ""
+        environ["PATH_INFO"] = path
+    else:
+        environ["SCRIPT_NAME"], environ["PATH_INFO"], authority = target_path(
+            root_path, path, raw_path, strip_root_path=options.strip_root_path
+        )
     environ["QUERY_STRING"] = query = (get("query_string") or b"").decode("latin-1")  # W-029
     environ["REQUEST_URI"] = environ["RAW_URI"] = request_uri(path, raw_path, query)
     version = get("http_version") or "1.1"
@@ -132,8 +137,8 @@ def environ_from_scope(
     if scheme == "https":
         environ["HTTPS"] = "on"  # W-061
     client = get("client")
-    if client and client[0]:  # a part that is not known stays away (W-037)
-        environ["REMOTE_ADDR"] = exact_native(str(client[0]))
+    if client and (host := client[0]):  # a part that is not known stays away (W-037)
+        environ["REMOTE_ADDR"] = host if type(host) is str and host.isascii() else exact_native(str(host))
         if client[1]:
             environ["REMOTE_PORT"] = str(client[1])
     add_request_fields(environ, headers, options.underscore_names)
@@ -142,8 +147,9 @@ def environ_from_scope(
     if framing.content_length is not None:
         environ["CONTENT_LENGTH"] = str(framing.content_length)
     server = get("server")
-    if server and server[0] and server[1] and server[1] != "0" and ":" not in server[0]:
-        environ["SERVER_NAME"], environ["SERVER_PORT"] = exact_native(server[0]), str(server[1])
+    if server and (host := server[0]) and type(host) is str and host.isascii() and type(server[1]) is int and server[1]:
+        environ["SERVER_NAME"] = host if ":" not in host or host[0] == "[" else f"[{host}]"
+        environ["SERVER_PORT"] = str(server[1])
     else:
         _add_unusual_server(environ, server, scheme)
     extensions = get("extensions")

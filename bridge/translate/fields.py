@@ -17,6 +17,7 @@ from bridge.errors import ApplicationError, ApplicationTypeError, ApplicationVal
 from bridge.types import HeaderPairs
 
 RULE = 'PEP 3333, "The start_response() Callable"'
+_LENGTH_RULE = "RFC 9110, section 8.6"
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 9110 section 5.6.2
 # Field content: HTAB, SP, visible ASCII and obs-text (RFC 9110 section 5.5); C1 controls are obs-text octets.
@@ -72,8 +73,8 @@ class ResponseFields(NamedTuple):
     pairs: HeaderPairs
     """Names lower-case, order and repeats kept; only one Content-Length."""
     content_length: int | None
-    dropped: list[str]
-    """Names of hop-by-hop fields that were left out by choice."""
+    dropped: list[str] | None
+    """Names of hop-by-hop fields that were left out by choice, or None."""
 
 
 def fields_from_headers(
@@ -93,43 +94,41 @@ def fields_from_headers(
 
     Spec: PEP 3333 "The start_response() Callable"; RFC 9110 sections 5.1, 5.5, 7.6.1, 8.6; W-095 to W-099, W-118.
     """
+    return ResponseFields(*checked_fields(headers, drop_hop_by_hop=drop_hop_by_hop, strict=strict))
+
+
+def checked_fields(
+    headers: Iterable[tuple[str, str]], *, drop_hop_by_hop: bool, strict: bool
+) -> tuple[HeaderPairs, int | None, list[str] | None]:
+    """Do the work of `fields_from_headers`; a plain tuple, for the path of every request."""
     given: Any = headers  # nothing is known of it: applications may not be typed
-    if strict and type(given) is not list:
-        raise ApplicationTypeError(
-            f"start_response() got headers of type {type(given).__name__}; it must be a list", rule=RULE
-        )
-    if type(given) is not list and (isinstance(given, str | bytes) or not hasattr(given, "__iter__")):
-        raise ApplicationTypeError(
-            f"start_response() got headers of type {type(given).__name__}; it must be a list of (name, value) tuples",
-            rule=RULE,
-        )
+    if type(given) is not list:
+        _check_iterable(given, strict=strict)
     pairs: HeaderPairs = []
-    lengths: list[str] | None = None
-    dropped: list[str] = []
+    content_length: int | None = None
+    dropped: list[str] | None = None
     known_name, known_pair = _KNOWN_NAMES.get, _KNOWN_PAIRS.get
     for header in given:
+        try:
+            pair = known_pair(header)
+        except TypeError:  # not hashable, so no pair of str
+            pair = None
+        if pair is not None:
+            pairs.append(pair)
+            continue
         if not isinstance(header, tuple) or len(header) != 2:  # noqa: PLR2004
             raise ApplicationTypeError(
                 f"start_response() got a header of type {type(header).__name__}; each must be a tuple (name, value)",
                 rule=RULE,
             )
         name, value = header
-        if type(name) is str and type(value) is str:
-            pair = known_pair(header)
-            if pair is not None:
-                pairs.append(pair)
-                continue
         octet_name = known_name(name) if type(name) is str else None
         if octet_name is None:
             octet_name = response_name(name)
             if octet_name in HOP_BY_HOP:
                 if not drop_hop_by_hop:
-                    raise ApplicationError(
-                        f"the application set the hop-by-hop field {name!r}; the connection belongs to the server, "
-                        "so leave it out (or host the app with hop_by_hop='drop')",
-                        rule='PEP 3333, "Other HTTP Features"; RFC 9110, section 7.6.1',
-                    )
-                dropped.append(name)
+                    raise _hop_by_hop(name)
+                dropped = [*(dropped or ()), name]
                 continue
         # Printable ASCII, which nearly every value is, needs no further question.
         if type(value) is str and value.isascii() and value.isprintable():
@@ -137,13 +136,33 @@ def fields_from_headers(
         else:
             octet_value = response_value(name, value)
         if octet_name == b"content-length":
-            if lengths is None:
-                lengths = []
-                pairs.append((octet_name, octet_value))
-            lengths.append(value.strip(" \t"))
-            continue
+            length = _length(value)
+            if content_length is not None:
+                if length != content_length:
+                    raise ApplicationValueError(
+                        "the application set Content-Length twice, differently", rule=_LENGTH_RULE
+                    )
+                continue
+            content_length = length
         pairs.append((octet_name, octet_value))
-    return ResponseFields(pairs, None if lengths is None else _agreed_length(lengths), dropped)
+    return pairs, content_length, dropped
+
+
+def _check_iterable(headers: Any, *, strict: bool) -> None:
+    """Refuse what is no iterable of pairs at all, and in strict mode all but a list (GW-7)."""
+    if strict or isinstance(headers, str | bytes) or not hasattr(headers, "__iter__"):
+        raise ApplicationTypeError(
+            f"start_response() got headers of type {type(headers).__name__}; it must be a list of (name, value) tuples",
+            rule=RULE,
+        )
+
+
+def _hop_by_hop(name: str) -> ApplicationError:
+    return ApplicationError(
+        f"the application set the hop-by-hop field {name!r}; the connection belongs to the server, so leave it out (or "
+        "host the app with hop_by_hop='drop')",
+        rule='PEP 3333, "Other HTTP Features"; RFC 9110, section 7.6.1',
+    )
 
 
 def response_name(name: object) -> bytes:
@@ -181,14 +200,10 @@ def response_value(name: str, value: object) -> bytes:
     return value.strip(" \t").encode("latin-1")
 
 
-def _agreed_length(texts: list[str]) -> int:
-    if len(texts) > 1 and len(set(texts)) > 1:
+def _length(value: str) -> int:
+    text = value.strip(" \t")
+    if not _DIGITS(text):
         raise ApplicationValueError(
-            "the application set Content-Length twice, differently", rule="RFC 9110, section 8.6"
+            f"the application set Content-Length to {text!r}; it must be digits only", rule=_LENGTH_RULE
         )
-    if not _DIGITS(texts[0]):
-        raise ApplicationValueError(
-            f"the application set Content-Length to {texts[0]!r}; it must be digits only",
-            rule="RFC 9110, section 8.6",
-        )
-    return int(texts[0])
+    return int(text)

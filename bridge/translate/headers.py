@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from bridge.errors import BadRequest
 
@@ -128,22 +129,20 @@ def environ_key_from_name(name: bytes, underscore_names: frozenset[bytes] = froz
 
 
 def add_request_fields(
-    environ: dict[str, object],
+    environ: dict[str, Any],
     headers: Iterable[tuple[bytes, bytes]],
     underscore_names: frozenset[bytes] = frozenset(),
 ) -> None:
     """Add ``HTTP_*`` and ``CONTENT_TYPE`` keys to ``environ``, in time linear in the size of ``headers``.
 
     Args:
-        environ: gets one latin-1 ``str`` per field name; keys of other request variables must not be overwritten by
-            a field, which the ``HTTP_`` prefix sees to.
+        environ: gets one latin-1 ``str`` per field name; it must hold no such key before.
         headers: pairs of ``bytes``, any case, repeats kept.
         underscore_names: see `environ_key_from_name`.
 
     Raises:
         BadRequest: a value holds CR, LF or NUL (W-046), or Host or Content-Type is repeated (W-054).
     """
-    fields: dict[str, str] = {}
     repeats: dict[str, list[str]] | None = None
     known_key = _KNOWN_KEYS.get
     for name, value in headers:
@@ -156,17 +155,16 @@ def add_request_fields(
             raise BadRequest("A request field holds a control character.")
         if not key:
             continue
-        if key not in fields:
-            fields[key] = text
+        if key not in environ:
+            environ[key] = text
             continue
         if key in _AT_MOST_ONCE:
             raise BadRequest(f"The request has more than one {_AT_MOST_ONCE[key]} field.")
         if repeats is None:
             repeats = {}
-        repeats.setdefault(key, [fields[key]]).append(text)
+        repeats.setdefault(key, [environ[key]]).append(text)
     if repeats:
         for key, texts in repeats.items():
-            fields[key] = ("; " if key == "HTTP_COOKIE" else ", ").join(texts)
-    environ.update(fields)
-    if "HTTP_HOST" in fields and not fields["HTTP_HOST"]:
+            environ[key] = ("; " if key == "HTTP_COOKIE" else ", ").join(texts)
+    if environ.get("HTTP_HOST") == "":
         del environ["HTTP_HOST"]  # granian makes one up for HTTP/1.0 (W-054)

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import NoReturn
 
 from bridge.errors import ApplicationError, ApplicationTypeError
-from bridge.translate.fields import fields_from_headers
+from bridge.translate.fields import checked_fields
 from bridge.translate.status import NO_CONTENT_CODES, STATUS_WITHOUT_REASON_LENGTH, code_from_status
 from bridge.types import ExcInfo, HeaderPairs
 
@@ -145,7 +145,7 @@ class ResponseState:
             self._complain(act)
         self.phase = REFUSED  # until everything is known to be valid (W-089)
         code = code_from_status(status, strict=self._strict)
-        pairs, content_length, dropped = fields_from_headers(
+        pairs, content_length, dropped = checked_fields(
             headers, drop_hop_by_hop=self._drop_hop_by_hop, strict=self._strict
         )
         if len(status) <= STATUS_WITHOUT_REASON_LENGTH:

@@ -95,6 +95,10 @@ def with_an_argument_before(prefix, environ, start_response):
     return hello(environ, start_response)
 
 
+def with_any_arguments(*args):
+    return hello(*args)
+
+
 def counted(app: Any) -> tuple[Any, list[int]]:
     calls: list[int] = []
 
@@ -116,7 +120,7 @@ def counted(app: Any) -> tuple[Any, list[int]]:
         pytest.param(Secretive(), id="instance"),
         pytest.param(functools.partial(with_an_argument_before, "x"), id="partial"),
         pytest.param(Probe().__call__, id="bound-method"),
-        pytest.param(hello, id="any-arguments"),
+        pytest.param(with_any_arguments, id="any-arguments"),
     ],
 )
 def test_any_kind_of_callable_is_called_once_with_two_positional_arguments(app):
