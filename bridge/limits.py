@@ -71,7 +71,7 @@ class Limits:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise TypeError(f"Limits.{field.name} must be a number, not {value!r}")
-            if isinstance(value, float) and field.type == "int":
+            if isinstance(value, float) and "float" not in str(field.type):
                 raise TypeError(f"Limits.{field.name} must be a whole number, not {value!r}")
             lowest = 1 if field.name in {"workers", "response_memory_bytes"} else 0
             if not value >= lowest:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -155,7 +156,9 @@ class Outflow(Generic[T]):
         Raises:
             Exception: the reason, if the loop side has closed.
         """
-        if self._held_bytes <= self._high_water_bytes:  # a stale look errs by one item at the most
+        if (
+            self._held_bytes <= self._high_water_bytes and self.reason is None
+        ):  # a stale look errs by one item at the most
             return True
         half_bytes = self._high_water_bytes // 2
         return self._wait(lambda: self._held_bytes <= half_bytes, timeout_s)
@@ -293,7 +296,8 @@ class Inflow:
             if asks:
                 self._link.ask()
         if asks:
-            self._link.ask()
+            with suppress(Exception):  # the octets are there; the next read finds out why no more will come
+                self._link.ask()
         return count
 
     def _has_news(self) -> bool:

@@ -116,6 +116,8 @@ class AsyncioPort:
             try:
                 self._loop.call_soon_threadsafe(self._deliver)
             except RuntimeError as error:
+                self._is_scheduled = False  # the next one is to be told, too
+                self._callbacks.clear()
                 raise LoopGoneError("the event loop is closed") from error
 
     def _deliver(self) -> None:
@@ -171,6 +173,7 @@ class TrioPort:
         try:
             self._token.run_sync_soon(self._deliver, idempotent=True)
         except self._gone as error:
+            self._callbacks.clear()
             raise LoopGoneError("the trio run is over") from error
 
     def _deliver(self) -> None:

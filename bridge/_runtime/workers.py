@@ -58,12 +58,14 @@ class WorkerStatistics:
 class _Worker:
     """One thread: its gate (a lock used as a binary semaphore) and the job it runs."""
 
-    __slots__ = ("busy_since_s", "gate", "is_woken", "job", "thread")
+    __slots__ = ("busy_since_s", "gate", "has_ended", "is_dismissed", "is_woken", "job", "thread")
 
     def __init__(self) -> None:
         self.gate = threading.Lock()
         self.gate.acquire()
         self.is_woken = True  # a new worker is on its way to its first job
+        self.is_dismissed = False  # to end as soon as there is nothing to do
+        self.has_ended = threading.Event()
         self.job: Job | None = None
         self.busy_since_s = 0.0
         self.thread: threading.Thread | None = None
@@ -107,6 +109,11 @@ class WorkerPool:
         self._is_closing = False
         self._made = 0
 
+    def _check_process(self) -> None:
+        """Start from nothing in the child of a fork, whose locks may be held by threads that are not there."""
+        if self._pid != os.getpid():
+            self._forget()
+
     def __repr__(self) -> str:
         now = self.statistics()
         return f"<WorkerPool {now.busy} busy, {now.idle} idle of {now.limit}, {now.waiting} waiting>"
@@ -119,8 +126,7 @@ class WorkerPool:
         Raises:
             RuntimeError: the system has no thread left and none is running.
         """
-        if self._pid != os.getpid():
-            self._forget()
+        self._check_process()
         with self._lock:
             if len(self._jobs) >= self.queue + self._free():
                 return False
@@ -136,6 +142,7 @@ class WorkerPool:
 
     def is_saturated(self) -> bool:
         """Tell whether a job queued now has to wait for another one to end. Any thread."""
+        self._check_process()
         return len(self._jobs) >= self._free()
 
     def _free(self) -> int:
@@ -144,6 +151,7 @@ class WorkerPool:
 
     def discard(self, job: Job) -> bool:
         """Take a job back; return False if a worker has it (or had it) already. Any thread."""
+        self._check_process()
         with self._lock:
             try:
                 self._jobs.remove(job)
@@ -153,6 +161,7 @@ class WorkerPool:
 
     def statistics(self) -> WorkerStatistics:
         """Return a snapshot. Any thread."""
+        self._check_process()
         with self._lock:
             idle = len(self._idle)
             return WorkerStatistics(
@@ -164,6 +173,7 @@ class WorkerPool:
 
     def stuck(self, longer_than_s: float) -> list[StuckWorker]:
         """Return the workers busy with one job for longer than that, with their stacks. Any thread."""
+        self._check_process()
         now_s = time.monotonic()
         with self._lock:
             busy = [(worker, worker.job, worker.busy_since_s) for worker in self._all if worker.job is not None]
@@ -175,12 +185,14 @@ class WorkerPool:
 
     def stack_of(self, job: Job) -> str:
         """Return where the worker that runs the job is, formatted like a traceback; empty if none does. Any thread."""
+        self._check_process()
         with self._lock:
             threads = [worker.thread for worker in self._all if worker.job is job]
         return "".join(_stack(thread) for thread in threads if thread is not None)
 
     def stuck_count(self, longer_than_s: float) -> int:
         """Return how many workers are busy with one job for longer than that. Any thread."""
+        self._check_process()
         before_s = time.monotonic() - longer_than_s
         with self._lock:
             return sum(worker.job is not None and worker.busy_since_s < before_s for worker in self._all)
@@ -191,15 +203,20 @@ class WorkerPool:
         Jobs that wait are still run. The pool can be used again afterwards: it starts new threads. Any thread but a
         worker; blocks.
         """
+        self._check_process()
         deadline_s = time.monotonic() + timeout_s
         with self._lock:
             self._is_closing = True
             idle, self._idle = self._idle, []
-            threads = [worker.thread for worker in self._all if worker.thread is not None]
+            for worker in idle:
+                worker.is_dismissed = True
+            workers = list(self._all)
         for worker in idle:
             worker.gate.release()
-        for thread in threads:
-            thread.join(max(0.0, deadline_s - time.monotonic()))
+        for worker in workers:
+            worker.has_ended.wait(max(0.0, deadline_s - time.monotonic()))
+            if worker.thread is not None and worker.has_ended.is_set():
+                worker.thread.join(max(0.0, deadline_s - time.monotonic()))
         with self._lock:
             self._is_closing = False
             return not self._all
@@ -220,6 +237,10 @@ class WorkerPool:
         self._is_waking = True
         return worker
 
+    def _dismiss(self, worker: _Worker) -> None:
+        self._all.discard(worker)
+        worker.has_ended.set()
+
     # ---- Without the lock -------------------------------------------------------------------------------------
 
     def _wake(self, worker: _Worker) -> None:
@@ -233,7 +254,8 @@ class WorkerPool:
             worker.thread.start()
         except RuntimeError:  # the system has no thread left: go on with those there are
             with self._lock:
-                self._all.discard(worker)
+                worker.thread = None
+                self._dismiss(worker)
                 self._is_waking = False
                 if self._all:
                     return
@@ -264,8 +286,8 @@ class WorkerPool:
                     following = self._next_worker()
             else:
                 worker.job = job = None
-                if self._is_closing:
-                    self._all.discard(worker)
+                if self._is_closing or worker.is_dismissed:
+                    self._dismiss(worker)
                 else:
                     self._idle.append(worker)
         if following is not None:
@@ -281,7 +303,7 @@ class WorkerPool:
         with self._lock:
             if worker in self._idle:
                 self._idle.remove(worker)
-                self._all.discard(worker)
+                self._dismiss(worker)
                 return False
         worker.gate.acquire()  # woken just now: the release is on its way
         return True

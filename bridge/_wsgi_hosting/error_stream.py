@@ -12,15 +12,17 @@ from bridge._wsgi_hosting.hosting import TextSink
 class ErrorStream:
     """The ``wsgi.errors`` of one request: any text, from any thread; closing it does nothing.
 
-    Without a sink it writes to what ``sys.stderr`` is at that moment. With a logger each line becomes one record.
+    Without a sink it writes to what ``sys.stderr`` is at that moment. With a logger each line becomes one record, in
+    however many parts it was written; what has no line end yet becomes one at ``flush()`` and when the request ends.
 
     Spec: PEP 3333 "Input and Error Streams"; W-084 to W-086.
     """
 
-    __slots__ = ("_sink",)
+    __slots__ = ("_begun_line", "_sink")
 
     def __init__(self, sink: TextSink | logging.Logger | None) -> None:
         self._sink = sink
+        self._begun_line = ""
 
     def write(self, text: str) -> int:
         """Take text, also what the stream below cannot encode (it is substituted). Any thread."""
@@ -28,7 +30,8 @@ class ErrorStream:
             raise TypeError(f"wsgi.errors takes str, not {type(text).__name__}")
         sink = self._sink
         if isinstance(sink, logging.Logger):
-            for line in text.splitlines():
+            *lines, self._begun_line = (self._begun_line + text).split("\n")
+            for line in lines:
                 if line.strip():
                     sink.error("%s", line)
             return len(text)
@@ -51,6 +54,9 @@ class ErrorStream:
         """Hand on what was written. Any thread."""
         sink = self._sink
         if isinstance(sink, logging.Logger):
+            line, self._begun_line = self._begun_line, ""
+            if line.strip():
+                sink.error("%s", line)
             return
         stream = sys.stderr if sink is None else sink
         if stream is not None:
@@ -58,3 +64,7 @@ class ErrorStream:
 
     def close(self) -> None:
         """Do nothing: the stream below belongs to the process."""
+
+    def __del__(self) -> None:
+        if self._begun_line:
+            self.flush()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from inspect import getattr_static
+from types import FunctionType, MethodType
 
 # Their requests read CONTENT_LENGTH octets and take a body without it for an empty one.
 _LENGTH_READERS = ("django.core.handlers.", "bottle", "falcon.app")
@@ -29,13 +32,19 @@ def needs_content_length(app: object) -> bool:
 
 
 def _wrapped_by(app: object) -> Iterator[object]:
-    """Return what a callable keeps: closure cells of a function, the bound object of a method, attributes."""
-    for cell in getattr(app, "__closure__", None) or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-    yield getattr(app, "__self__", None)
-    yield getattr(app, "func", None)  # functools.partial
+    """Return what a callable keeps: closure cells of a function, the bound object of a method, plain attributes.
+
+    Looks only at what is stored: no code of the application runs.
+    """
+    if isinstance(app, FunctionType):
+        for cell in app.__closure__ or ():
+            try:
+                yield cell.cell_contents
+            except ValueError:  # not filled yet
+                continue
+    elif isinstance(app, MethodType):
+        yield app.__self__
+    elif isinstance(app, partial):
+        yield app.func  # pyright: ignore[reportUnknownMemberType]
     for name in ("app", "application", "wsgi_app", "_app", "_application", "wrapped", "__wrapped__"):
-        yield getattr(app, name, None)
+        yield getattr_static(app, name, None)

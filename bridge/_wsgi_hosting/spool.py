@@ -52,11 +52,13 @@ class Spool:
 
     async def discard(self) -> None:
         """Give the file back, after the write that is under way."""
-        with suppress(OSError):  # the body is not wanted any more
-            await self._wait()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        try:
+            with suppress(OSError):  # the body is not wanted any more
+                await self._wait()
+        finally:  # cancelled: `ThreadCall.wait` has waited for the write all the same
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
     async def _wait(self) -> None:
         writing, self._writing = self._writing, None
