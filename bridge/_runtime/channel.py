@@ -42,6 +42,10 @@ class LoopLink(Protocol):
 class OutflowLink(LoopLink, Protocol):
     """What an outflow asks of its owner. Any thread."""
 
+    def notify_soon(self) -> None:
+        """Wake the loop's side at the end of the calling worker's job, or earlier."""
+        ...
+
     def notify(self) -> None:
         """Wake the loop's side."""
         ...
@@ -63,6 +67,9 @@ class _NoLink:
     """The link of a channel whose request is over."""
 
     def notify(self) -> None:
+        pass
+
+    def notify_soon(self) -> None:
         pass
 
     def ask(self) -> None:
@@ -185,7 +192,10 @@ class Outflow(Generic[T]):
                     return in_time
 
     def finish(self, error: BaseException | None = None, items: tuple[T, ...] = ()) -> None:
-        """Hand the last items over and say how it went. Thread side, once; never raises the reason."""
+        """Hand the last items over and say how it went. Thread side, once, as the last act of its job.
+
+        Never raises the reason.
+        """
         with self._lock:
             if items and self.reason is None:
                 self._items.extend(items)
@@ -193,7 +203,7 @@ class Outflow(Generic[T]):
             self._is_finished = True
             is_first, self._is_notified = not self._is_notified, True
         if is_first:
-            self._link.notify()
+            self._link.notify_soon()
 
     # ---- Loop side --------------------------------------------------------------------------------------------
 

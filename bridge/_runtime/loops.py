@@ -50,6 +50,18 @@ class LoopPort(Protocol):
         """
         ...
 
+    def add(self, callback: Callable[[], None]) -> None:
+        """Put ``callback`` with the others, for the next `flush` or `post`. Any thread."""
+        ...
+
+    def flush(self) -> None:
+        """Wake the loop for what was added. Any thread.
+
+        Raises:
+            LoopGoneError: the loop has ended.
+        """
+        ...
+
     def is_running(self) -> bool:
         """Tell whether the loop still runs callbacks. Any thread."""
         ...
@@ -109,8 +121,14 @@ class AsyncioPort:
         self._callbacks: deque[Callable[[], None]] = deque()
         self._is_scheduled = False
 
+    def add(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
     def post(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
+        self.flush()
+
+    def flush(self) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True
             try:
@@ -168,8 +186,14 @@ class TrioPort:
         self._token: trio.lowlevel.TrioToken = self._lowlevel.current_trio_token()
         self._callbacks: deque[Callable[[], None]] = deque()
 
+    def add(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
     def post(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
+        self.flush()
+
+    def flush(self) -> None:
         try:
             self._token.run_sync_soon(self._deliver, idempotent=True)
         except self._gone as error:

@@ -6,6 +6,11 @@ A burst of forty jobs therefore does not wake forty threads that then fight for 
 take microseconds the first worker has done them all before the second one is awake, and with jobs that block the chain
 ramps up in microseconds per worker.
 
+The other way round, a worker that has finished a job does not wake the loop at once (`deliver_soon`): it does so when it
+finds no further job, or leaves it to the worker that is on its way. While a worker holds the interpreter lock the loop
+could not run anyhow, and would only fight for it; as soon as the lock is free, the worker that was woken gets to run and
+delivers first of all. So results are never held back by a job that blocks.
+
 Every shared variable is guarded by ``_lock``, which is held for a few instructions and never while something waits.
 
 Fork: threads do not survive it. The pool notices a new process id when it is next used and starts from nothing.
@@ -19,6 +24,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,6 +37,14 @@ class Job(Protocol):
 
     def run(self) -> None:
         """Do the work. Worker thread."""
+        ...
+
+
+class Deliverable(Protocol):
+    """Where results wait to be delivered: a loop that is to be woken."""
+
+    def flush(self) -> None:
+        """Wake the loop. Any thread; raises only if it is gone."""
         ...
 
 
@@ -77,6 +91,11 @@ def _stack(thread: threading.Thread) -> str:
     return "" if frame is None else "".join(traceback.format_stack(frame))
 
 
+def _flush(port: Deliverable) -> None:
+    with suppress(RuntimeError):  # a loop that is gone waits for nothing
+        port.flush()
+
+
 class WorkerPool:
     """A bounded set of daemon threads that run jobs.
 
@@ -105,6 +124,7 @@ class WorkerPool:
         self._jobs: deque[Job] = deque()
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
+        self._undelivered: Deliverable | None = None
         self._is_waking = False
         self._is_closing = False
         self._made = 0
@@ -139,6 +159,14 @@ class WorkerPool:
                 self.discard(job)
                 raise
         return True
+
+    def deliver_soon(self, port: Deliverable) -> None:
+        """Flush ``port`` before the calling worker runs another job or rests, or earlier. Worker."""
+        if self._undelivered is not port:
+            with self._lock:
+                other, self._undelivered = self._undelivered, port
+            if other is not None:  # jobs of two loops in one pool: no waiting for each other
+                _flush(other)
 
     def is_saturated(self) -> bool:
         """Tell whether a job queued now has to wait for another one to end. Any thread."""
@@ -257,6 +285,9 @@ class WorkerPool:
                 worker.thread = None
                 self._dismiss(worker)
                 self._is_waking = False
+                port, self._undelivered = self._undelivered, None
+            if port is not None:
+                _flush(port)
                 if self._all:
                     return
             raise
@@ -273,8 +304,9 @@ class WorkerPool:
                 return
 
     def _take(self, worker: _Worker) -> Job | None:
-        """Take the next job and pass the wake-up on, or lie down on the stack."""
+        """Take the next job, pass the wake-up on, and see that results are delivered; or lie down on the stack."""
         following: _Worker | None = None
+        port: Deliverable | None = None
         with self._lock:
             if worker.is_woken:
                 worker.is_woken = False
@@ -290,6 +322,10 @@ class WorkerPool:
                     self._dismiss(worker)
                 else:
                     self._idle.append(worker)
+            if not self._is_waking:  # else the worker that is on its way will do it
+                port, self._undelivered = self._undelivered, None
+        if port is not None:
+            _flush(port)
         if following is not None:
             self._wake(following)
         return job

@@ -326,6 +326,11 @@ class Exchange:
         except LoopGoneError:
             self._close(self.loop_is_gone())  # the worker's next step raises it
 
+    def notify_soon(self) -> None:
+        """Wake the loop's side when the worker is done with this job (the outflow calls this). Worker."""
+        self.port.add(self._signal.set)
+        self.hosting.pool.deliver_soon(self.port)
+
     def is_loop_running(self) -> bool:
         """Tell whether the loop still runs. Any thread."""
         return self.port.is_running()
