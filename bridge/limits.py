@@ -45,7 +45,7 @@ class Limits:
     """How long to wait without a byte of the request body: 408 while collecting, an ``OSError`` in ``read()``
     while streaming. 60 s is nginx's ``client_body_timeout``."""
 
-    response_memory_bytes: int = 2 * MIB
+    response_memory_bytes: int = 1 * MIB
     """A streaming application is held back while more than this is unsent. Large enough that the thread switches
     for a refill do not show (half of it is refilled at a time), small enough for 40 slow readers."""
 

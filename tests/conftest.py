@@ -36,6 +36,7 @@ def no_leaks() -> Iterator[None]:
     before = take_snapshot()
     yield
     leaks = leaks_since(before)
+    gc.freeze()  # what is left now is kept by somebody: the next test need not look through it again
     if leaks:
         pytest.fail("\n".join(leaks), pytrace=False)
 

@@ -286,11 +286,11 @@ class WorkerPool:
                 self._dismiss(worker)
                 self._is_waking = False
                 port, self._undelivered = self._undelivered, None
+                is_last = not self._all
             if port is not None:
                 _flush(port)
-                if self._all:
-                    return
-            raise
+            if is_last:
+                raise
 
     # ---- Worker threads ---------------------------------------------------------------------------------------
 

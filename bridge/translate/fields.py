@@ -138,7 +138,7 @@ def checked_fields(
         if octet_name == b"content-length":
             length = _length(value)
             if content_length is not None:
-                if length != content_length:
+                if octet_value != dict(pairs)[b"content-length"]:
                     raise ApplicationValueError(
                         "the application set Content-Length twice, differently", rule=_LENGTH_RULE
                     )

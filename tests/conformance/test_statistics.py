@@ -163,7 +163,7 @@ def test_statistics_may_be_asked_from_any_thread_at_any_time():
                     return
 
         async def main() -> None:
-            for _ in range(20):
+            for _ in range(4):
                 async with anyio.create_task_group() as tasks:
                     for _ in range(10):
                         tasks.start_soon(Driver().call, adapter)

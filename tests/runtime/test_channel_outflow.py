@@ -32,6 +32,8 @@ class Ends:
     def notify(self) -> None:
         self.notifications += 1
 
+    notify_soon = notify
+
     def is_loop_running(self) -> bool:
         return self.loop_runs
 
