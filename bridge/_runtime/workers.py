@@ -6,10 +6,10 @@ A burst of forty jobs therefore does not wake forty threads that then fight for 
 take microseconds the first worker has done them all before the second one is awake, and with jobs that block the chain
 ramps up in microseconds per worker.
 
-The other way round, a worker that has finished a job does not wake the loop at once (`deliver_soon`): it does so when it
-finds no further job, or leaves it to the worker that is on its way. While a worker holds the interpreter lock the loop
-could not run anyhow, and would only fight for it; as soon as the lock is free, the worker that was woken gets to run and
-delivers first of all. So results are never held back by a job that blocks.
+The other way round, a worker that has finished a job does not wake the loop at once (`deliver_soon`): it does so when
+it finds no further job, or leaves it to the worker that is on its way. While a worker holds the interpreter lock the
+loop could not run anyhow, and would only fight for it; as soon as the lock is free, the worker that was woken gets to
+run and delivers first of all. So results are never held back by a job that blocks.
 
 Every shared variable is guarded by ``_lock``, which is held for a few instructions and never while something waits.
 
