@@ -146,9 +146,10 @@ class WorkerPool:
         Raises:
             RuntimeError: the system has no thread left and none is running.
         """
-        self._check_process()
+        if self._pid != os.getpid():
+            self._forget()
         with self._lock:
-            if len(self._jobs) >= self.queue + self._free():
+            if len(self._jobs) >= self.queue and len(self._jobs) >= self.queue + self._free():
                 return False
             self._jobs.append(job)
             worker = None if self._is_waking else self._next_worker()
@@ -169,8 +170,7 @@ class WorkerPool:
                 _flush(other)
 
     def is_saturated(self) -> bool:
-        """Tell whether a job queued now has to wait for another one to end. Any thread."""
-        self._check_process()
+        """Tell whether a job queued now has to wait for another one to end; a quick look. Any thread."""
         return len(self._jobs) >= self._free()
 
     def _free(self) -> int:

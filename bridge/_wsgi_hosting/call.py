@@ -247,11 +247,8 @@ class WSGICall:
     def _send_whole(self, blocks: Sequence[bytes]) -> None:
         """Hand over a response whose blocks are all there: start, content and end in one go."""
         state = self._state
-        if len(blocks) == 1:
-            block = blocks[0]
-            if state.content_length is None and not self._wrote and isinstance(block, bytes):
-                state.infer_length(len(block))
-            content = state.data(block)
+        if len(blocks) == 1 and not self._wrote:
+            content = state.only_block(blocks[0])
         else:
             parts: list[bytes] = []
             for block in blocks:

@@ -128,7 +128,8 @@ class Exchange:
 
     def _body_without_waiting(self, framing: BodyFraming) -> Source | None:
         """Return a source that needs no receiving now, or None for a body that is to be collected first."""
-        self._framing = framing
+        if framing is not NO_BODY_FIELDS:
+            self._framing = framing
         if framing.is_silent:
             if self.is_http_1:
                 # HTTP/1 without either field has no body (RFC 9112 section 6.3): not even asked, unless the app reads.

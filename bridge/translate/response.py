@@ -224,6 +224,24 @@ class ResponseState:
         self.phase = COMPLETE
         return block
 
+    def only_block(self, block: bytes) -> bytes:
+        """Take the only block of a response whose blocks are all known, and infer its length (W-121).
+
+        The same as `infer_length` and `data`, by a shorter way for what nearly every response is.
+        """
+        if self.phase is HELD and self.carries_content and type(block) is bytes and block:
+            length_bytes = len(block)
+            if self.content_length is None:
+                self.headers.append((b"content-length", b"%d" % length_bytes))
+                self.content_length = length_bytes
+            if self.content_length == length_bytes:
+                self._allowed_bytes = 0
+                self.phase = COMPLETE
+                return block
+        elif self.content_length is None and isinstance(block, bytes):
+            self.infer_length(len(block))
+        return self.data(block)
+
     def release_headers(self) -> None:
         """Let status and headers go out without content: a first ``write()``, even an empty one (W-102)."""
         if self.phase is HELD:

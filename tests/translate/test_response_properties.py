@@ -135,3 +135,28 @@ def assert_legal(state: ResponseState, method: str, sent: bytes, produced: bytes
         assert lengths == []
     if state.status in (205, 304):
         assert lengths in ([], [0])
+
+
+@given(
+    method=st.sampled_from(["GET", "HEAD"]),
+    status=st.sampled_from(["200 OK", "204 No Content", "304 Not Modified"]),
+    length=st.none() | st.integers(0, 6),
+    block=st.binary(max_size=5),
+)
+@PROPERTY
+def test_the_short_way_for_an_only_block_is_the_long_way(method, status, length, block):
+    def outcome(take):
+        state = ResponseState(method)
+        state.start(status, [] if length is None else [("Content-Length", str(length))])
+        try:
+            sent = take(state)
+            state.end()
+        except ApplicationError as error:
+            return str(error)
+        return sent, state.phase, state.headers, state.content_length, state.is_overrun
+
+    def the_long_way(state):
+        state.infer_length(len(block))
+        return state.data(block)
+
+    assert outcome(lambda state: state.only_block(block)) == outcome(the_long_way)
