@@ -102,7 +102,12 @@ class Exchange:
                 source, length_bytes = await self._receive_body()
             self._call = call = WSGICall(self, headers, framing, source, length_bytes, copy_context())
             is_saturated = hosting.pool.is_saturated()
-            if hosting.pool.submit(call):
+            try:
+                is_taken = hosting.pool.submit(call)
+            except RuntimeError:  # the system has no thread left
+                self._close_body()
+                raise
+            if is_taken:
                 await self._respond(is_saturated)
             else:
                 self._close_body()
