@@ -20,5 +20,5 @@ def run(settings: Settings) -> list[Table]:
     async def upload(asgi: Any) -> None:
         assert await request(asgi, pieces=pieces) == len(str(size_mib * MIB))
 
-    # Starlette's grows quadratically: its one round of 64 MiB takes longer than all others together.
-    return compare(settings, f"{size_mib} MiB up", apps.upload, upload, unit="ms", per=1e3, budget_s=5)
+    # Starlette's grows quadratically: one round of 64 MiB takes longer than all others together, so it has only one.
+    return compare(settings, f"{size_mib} MiB up", apps.upload, upload, unit="ms", per=1e3, budget_s=10)

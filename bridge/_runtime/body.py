@@ -56,13 +56,22 @@ class FileSource:
     ``close`` may come from another thread than the reader's.
     """
 
-    __slots__ = ("_error", "_file", "_lock")
+    __slots__ = ("_error", "_file", "_lock", "_reader")
 
     def __init__(self, file: io.FileIO, error: Exception | None = None) -> None:
         file.seek(0)
         self._file: io.FileIO | None = file
+        self._reader: io.BufferedReader | None = None
         self._error = error
         self._lock = threading.Lock()
+
+    def reader(self) -> io.BufferedReader | None:
+        """Return the octets as a file, if they are all there is to read; it ends with `close`, too."""
+        with self._lock:
+            if self._file is not None and self._error is None and self._reader is None:
+                # Kept here: a reader that is collected closes its file, with a warning that it was not closed.
+                self._reader = io.BufferedReader(self._file)
+            return self._reader
 
     def readinto(self, buffer: memoryview) -> int:
         with self._lock:
@@ -77,8 +86,8 @@ class FileSource:
         """Give the file back; later reads raise ``ValueError``."""
         with self._lock:
             if self._file is not None:
-                self._file.close()
-                self._file = None
+                (self._reader or self._file).close()  # the reader waits for a thread that is reading just now
+                self._file = self._reader = None
 
 
 class LazySource:
@@ -127,7 +136,8 @@ class BodyStream:
                 reader = self._reader
                 if reader is None:
                     source = self._source
-                    reader = source.reader() if isinstance(source, MemorySource) else None
+                    # Octets that are all there are read without a Python function for each piece.
+                    reader = source.reader() if isinstance(source, MemorySource | FileSource) else None
                     if reader is None:
                         reader = io.BufferedReader(cast("Any", _RawBody(source)))
                     self._reader = reader

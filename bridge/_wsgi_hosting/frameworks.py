@@ -47,4 +47,4 @@ def _wrapped_by(app: object) -> Iterator[object]:
     elif isinstance(app, partial):
         yield app.func  # pyright: ignore[reportUnknownMemberType]
     for name in ("app", "application", "wsgi_app", "_app", "_application", "wrapped", "__wrapped__"):
-        yield getattr_static(app, name, None)
+        yield getattr_static(app, name, None)  # pyright: ignore[reportUnknownArgumentType]
