@@ -58,7 +58,7 @@ class WSGIToASGIOptions(TypedDict, total=False):
 
     limits: Limits
     workers: WorkerPool | None
-    large_body: Literal["spool", "stream"]
+    large_body: Literal["auto", "spool", "stream"]
     set_content_length: bool | None
     strip_root_path: bool
     underscore_headers: Iterable[str]
@@ -86,7 +86,8 @@ class WSGIToASGI:
             ``limits.workers`` threads.
         large_body: what happens to request bodies beyond ``limits.body_memory_bytes``: ``"spool"`` receives them into
             a temporary file before a worker is taken (slow clients hold no worker), ``"stream"`` lets the application
-            read them as they come.
+            read them as they come. ``"auto"`` spools, but streams a body that comes faster than a disk would be,
+            with at most a quarter of the workers.
         set_content_length: set ``CONTENT_LENGTH`` for bodies that came without one (chunked, HTTP/2) once they have
             been received completely. Default: only for Django, Bottle and Falcon, which read no body without it; they
             are also recognised inside the usual WSGI middleware.
@@ -122,7 +123,7 @@ class WSGIToASGI:
         *,
         limits: Limits | None = None,
         workers: WorkerPool | None = None,
-        large_body: Literal["spool", "stream"] = "spool",
+        large_body: Literal["auto", "spool", "stream"] = "auto",
         set_content_length: bool | None = None,
         strip_root_path: bool = True,
         underscore_headers: Iterable[str] = (),
@@ -139,7 +140,7 @@ class WSGIToASGI:
     ) -> None:
         if not callable(app):
             raise TypeError(f"a WSGI application is a callable; {app!r} is not")
-        _check_choice("large_body", large_body, ("spool", "stream"))
+        _check_choice("large_body", large_body, ("auto", "spool", "stream"))
         _check_choice("hop_by_hop", hop_by_hop, ("refuse", "drop"))
         _check_choice("on_error", on_error, ("raise", "respond"))
         limits = limits or Limits()

@@ -248,27 +248,34 @@ class Outflow(Generic[T]):
 
 
 class Inflow:
-    """Octets from a loop to threads, asked for piece by piece, one piece ahead.
+    """Octets from a loop to threads, asked for while no more than ``low_water_bytes`` are there.
+
+    With 0, the default, the loop side is at most one piece ahead of the reader.
 
     Args:
         timeout_s: how long a thread waits without an octet.
-        link: the owner; its ``ask`` is called by the thread side, at most once until a piece came.
+        link: the owner; its ``ask`` is called by the thread side, at most once until enough came.
+        low_water_bytes: how many octets are still there when more is asked for.
     """
 
     __slots__ = (
         "_condition",
         "_has_asked",
+        "_held_bytes",
         "_is_ended",
         "_link",
         "_lock",
+        "_low_water_bytes",
         "_pieces",
         "_position",
         "_reason",
         "_timeout_s",
     )
 
-    def __init__(self, timeout_s: float | None, link: InflowLink) -> None:
+    def __init__(self, timeout_s: float | None, link: InflowLink, low_water_bytes: int = 0) -> None:
         self._lock = threading.Lock()
+        self._low_water_bytes = low_water_bytes
+        self._held_bytes = 0
         self._condition = threading.Condition(self._lock)
         self._pieces: deque[bytes] = deque()
         self._position = 0
@@ -292,8 +299,8 @@ class Inflow:
             with self._lock:
                 if self._pieces:
                     count = self._copy(buffer)
-                    # One piece ahead: the loop fetches while the application works on this one.
-                    asks = not self._pieces and self._claim_ask()
+                    # Ahead of need: the loop fetches while the application works on these.
+                    asks = self._held_bytes <= self._low_water_bytes and self._claim_ask()
                     break
                 if self._is_ended:
                     return 0
@@ -324,6 +331,7 @@ class Inflow:
         start = self._position
         count = min(len(buffer), len(piece) - start)
         buffer[:count] = memoryview(piece)[start : start + count]
+        self._held_bytes -= count
         if start + count == len(piece):
             self._pieces.popleft()
             self._position = 0
@@ -334,10 +342,12 @@ class Inflow:
     # ---- Loop side --------------------------------------------------------------------------------------------
 
     def feed(self, piece: bytes) -> None:
-        """Hand one piece over, which must not be empty: it answers one question. Loop side."""
+        """Hand one piece over, which must not be empty. Loop side."""
         with self._lock:
-            self._has_asked = False
             self._pieces.append(piece)
+            self._held_bytes += len(piece)
+            if self._held_bytes > self._low_water_bytes:
+                self._has_asked = False
             self._condition.notify_all()
 
     def end(self) -> None:
@@ -360,9 +370,4 @@ class Inflow:
     @property
     def held_bytes(self) -> int:
         """Octets that wait to be read. Any thread."""
-        return sum(map(len, tuple(self._pieces))) - self._position
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether all that came has been read. Any thread."""
-        return not self._pieces
+        return self._held_bytes

@@ -128,6 +128,7 @@ class Exchange:
             self.outflow.detach()
             self._call = None
             if self._helpers is not None:
+                hosting.fast_uploads.discard(self)
                 self._helpers.let_go()
                 self._helpers = self._sending = None
 
@@ -152,6 +153,8 @@ class Exchange:
         helpers = self.helpers()
         collected = await helpers.receiver.collect(self.hosting, self.port)
         if isinstance(collected, list):
+            if helpers.receiver.ahead_bytes:
+                self.hosting.fast_uploads.add(self)
             inflow = helpers.open_inflow()
             for piece in collected:
                 inflow.feed(piece)

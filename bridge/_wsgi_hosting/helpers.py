@@ -124,7 +124,8 @@ class Helpers:
         with self._lock:
             inflow = receiver.inflow
             if inflow is None:
-                receiver.inflow = inflow = Inflow(exchange.hosting.limits.body_wait_s, self)
+                low_water_bytes = receiver.ahead_bytes // 2
+                receiver.inflow = inflow = Inflow(exchange.hosting.limits.body_wait_s, self, low_water_bytes)
         # What happened before it was there; the loop's side tells of what happens from now on.
         if receiver.is_ended:
             inflow.end()

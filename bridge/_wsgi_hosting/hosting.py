@@ -38,7 +38,7 @@ class Hosting:
     app: WSGIApp
     limits: Limits
     environ_options: EnvironOptions
-    large_body: Literal["spool", "stream"]
+    large_body: Literal["auto", "spool", "stream"]
     sets_content_length: bool
     drops_hop_by_hop: bool
     strict: bool
@@ -49,8 +49,10 @@ class Hosting:
     spool_pool: WorkerPool
     base_environ: Environ = field(init=False)
 
-    # The books. `live` is changed by loop threads only, one element at a time, which is atomic.
+    # The books. The sets are changed by loop threads only, one element at a time, which is atomic.
     live: set[Exchange] = field(default_factory=set["Exchange"], init=False)
+    fast_uploads: set[Exchange] = field(default_factory=set["Exchange"], init=False)
+    """Requests whose large body is streamed because it came fast."""
     refused: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:

@@ -28,6 +28,12 @@ from bridge.types import Message, Receive
 # How much of a spooled body is collected before it is written: each write is a switch to a thread and back.
 _SPOOL_WRITE_BYTES = 4 * 1024 * 1024
 
+# A body that comes at this rate is not worth the way over the disk (half of what a disk takes; a proxy on the same
+# machine or network is faster). Whoever begins fast and goes on slowly holds a worker, so only one worker in four may
+# be held like that.
+_FAST_BYTES_PER_S = 16 * 1024 * 1024
+_FAST_UPLOAD_SHARE = 4
+
 
 class CollectedBody(NamedTuple):
     """A body that has been received before the application is called."""
@@ -53,10 +59,12 @@ class RequestReceiver:
         is_ended: no further octet of the body will come.
         is_gone: the client has left.
         inflow: where pieces go that a worker asks for; None until it does.
+        ahead_bytes: how far to fetch ahead of the application; 0 is one piece.
     """
 
     __slots__ = (
         "_announced_bytes",
+        "_began_s",
         "_ends_by_length",
         "_is_receiving",
         "_is_server_done",
@@ -66,6 +74,7 @@ class RequestReceiver:
         "_may_watch",
         "_receive",
         "_wake",
+        "ahead_bytes",
         "inflow",
         "is_ended",
         "is_gone",
@@ -76,9 +85,11 @@ class RequestReceiver:
         self._receive = receive
         self._limits = limits
         self._announced_bytes = framing.content_length
+        self._began_s = 0.0
         self._is_server_done = False
         self._is_wanted = False
         self._may_watch = False
+        self.ahead_bytes = 0
         self._is_receiving = False
         self._is_stopped = False
         self._wake: Signal | None = None
@@ -149,6 +160,7 @@ class RequestReceiver:
         limits = self._limits
         if hosting.large_body == "stream" and (self._announced_bytes or 0) > limits.body_memory_bytes:
             return []
+        self._began_s = time.monotonic()
         with anyio.CancelScope() as scope:
             if limits.body_wait_s is not None:
                 scope.deadline = anyio.current_time() + limits.body_wait_s
@@ -178,6 +190,9 @@ class RequestReceiver:
                 if held_bytes > threshold_bytes and not self.is_ended:
                     if hosting.large_body == "stream":
                         return pieces
+                    if spool is None and self._may_stream(hosting):
+                        self.ahead_bytes = limits.body_memory_bytes
+                        return pieces
                     if spool is None:
                         spool = Spool(hosting.spool_pool, port)
                         threshold_bytes = _SPOOL_WRITE_BYTES
@@ -193,6 +208,13 @@ class RequestReceiver:
         finally:
             if spool is not None:
                 await spool.discard()
+
+    def _may_stream(self, hosting: Hosting) -> bool:
+        """Tell whether a large body that begins like this is streamed when the choice is left to the bridge."""
+        if hosting.large_body != "auto" or (hosting.sets_content_length and self._announced_bytes is None):
+            return False
+        is_fast = time.monotonic() - self._began_s <= self.received_bytes / _FAST_BYTES_PER_S
+        return is_fast and len(hosting.fast_uploads) < hosting.limits.workers // _FAST_UPLOAD_SHARE
 
     # ---- While the application runs: the helper task ------------------------------------------------------------
 
@@ -223,7 +245,9 @@ class RequestReceiver:
         if self.is_ended:
             return self._may_watch
         # One piece ahead of the application at the most, also when looking for the disconnect.
-        return (self._is_wanted or self._may_watch) and (self.inflow is None or self.inflow.is_empty)
+        # One that comes fast is fetched further ahead, as far as memory is meant for it.
+        is_wanted = self._is_wanted or self._may_watch or self.ahead_bytes
+        return bool(is_wanted) and (self.inflow is None or self.inflow.held_bytes < max(1, self.ahead_bytes))
 
     async def serve(self, port: LoopPort, on_gone: Callable[[ClientDisconnected], None]) -> None:
         """Fetch pieces as they are wanted and wait for the disconnect, until cancelled or the client is gone.
