@@ -25,9 +25,6 @@ from bridge.translate.headers import BodyFraming
 from bridge.translate.messages import DISCONNECT, REQUEST
 from bridge.types import Message, Receive
 
-# How much of a spooled body is collected before it is written: each write is a switch to a thread and back.
-_SPOOL_WRITE_BYTES = 4 * 1024 * 1024
-
 # A body that comes at this rate is not worth the way over the disk (half of what a disk takes; a proxy on the same
 # machine or network is faster). Whoever begins fast and goes on slowly holds a worker, so only one worker in four may
 # be held like that.
@@ -174,7 +171,6 @@ class RequestReceiver:
         extend_at_s = time.monotonic() + step_s
         pieces: list[bytes] = []
         held_bytes = 0
-        threshold_bytes = limits.body_memory_bytes
         spool: Spool | None = None
         try:
             while not (self.is_ended or self.is_gone):
@@ -187,7 +183,7 @@ class RequestReceiver:
                     # Not at each octet: moving a deadline costs more than receiving a piece.
                     extend_at_s = now_s + step_s
                     scope.deadline = anyio.current_time() + wait_s
-                if held_bytes > threshold_bytes and not self.is_ended:
+                if held_bytes > limits.body_memory_bytes and not self.is_ended:
                     if hosting.large_body == "stream":
                         return pieces
                     if spool is None and self._may_stream(hosting):
@@ -195,7 +191,6 @@ class RequestReceiver:
                         return pieces
                     if spool is None:
                         spool = Spool(hosting.spool_pool, port)
-                        threshold_bytes = _SPOOL_WRITE_BYTES
                     await spool.write(pieces)
                     pieces, held_bytes = [], 0
             error = self.cut() if self.is_gone and not self.is_ended else None
@@ -214,7 +209,7 @@ class RequestReceiver:
         if hosting.large_body != "auto" or (hosting.sets_content_length and self._announced_bytes is None):
             return False
         is_fast = time.monotonic() - self._began_s <= self.received_bytes / _FAST_BYTES_PER_S
-        return is_fast and len(hosting.fast_uploads) < hosting.limits.workers // _FAST_UPLOAD_SHARE
+        return is_fast and len(hosting.fast_uploads) < hosting.pool.workers // _FAST_UPLOAD_SHARE
 
     # ---- While the application runs: the helper task ------------------------------------------------------------
 
