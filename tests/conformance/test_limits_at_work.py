@@ -193,7 +193,9 @@ def test_a_body_that_does_not_come_is_answered_408_and_no_worker_was_taken(piece
         return echo_length(environ, start_response)
 
     driver = uploading(*pieces, length=100_000)
-    serve(app, driver=driver, backend=backend, limits=Limits(body_wait_s=0.05, body_memory_bytes=1000))
+    serve(
+        app, driver=driver, backend=backend, large_body="spool", limits=Limits(body_wait_s=0.05, body_memory_bytes=1000)
+    )
 
     assert is_complete_refusal(driver, 408)
     assert called == []
