@@ -1,7 +1,7 @@
 """What does a large request body cost? 64 MiB in events of 64 KiB, read in pieces of 64 KiB.
 
-The floor, starlette's and uvicorn's adapters join the body in memory; the bridge (by default) and asgiref spool it to a
-temporary file; a2wsgi streams it.
+The floor, starlette's and uvicorn's adapters join the body in memory; asgiref spools it to a temporary file; a2wsgi
+streams it; so does the bridge, since it comes fast (`large_body="auto"`).
 """
 
 from __future__ import annotations
