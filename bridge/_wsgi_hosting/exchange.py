@@ -18,8 +18,9 @@ from typing import Any
 import anyio
 
 from bridge._runtime.body import FileSource, LazySource, MemorySource, Source
-from bridge._runtime.channel import Inflow, Outflow
+from bridge._runtime.inflow import Inflow
 from bridge._runtime.loops import LoopGoneError, LoopPort
+from bridge._runtime.outflow import Outflow
 from bridge._runtime.waiting import wait_through_cancellation
 from bridge._wsgi_hosting.call import WSGICall
 from bridge._wsgi_hosting.helpers import Helpers, request_is_over

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from bridge._runtime.channel import Inflow
+from bridge._runtime.inflow import Inflow
 from bridge._wsgi_hosting.request_body import RequestReceiver
 from bridge.errors import ClientDisconnected, ClientTimeout, RequestCancelled
 from bridge.translate.headers import BodyFraming

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import anyio
 
 from bridge._runtime.body import FileSource, MemorySource
-from bridge._runtime.channel import Inflow
+from bridge._runtime.inflow import Inflow
 from bridge._runtime.loops import LoopPort, Signal
 from bridge._wsgi_hosting.hosting import Hosting, logger
 from bridge._wsgi_hosting.spool import Spool

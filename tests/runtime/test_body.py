@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge._runtime.body import BodyStream, FileSource, LazySource, MemorySource, Source
-from bridge._runtime.channel import Inflow
+from bridge._runtime.inflow import Inflow
 from tests.meeting import TIMEOUT_S, Helper
 
 Steps = list[tuple[str, Any]]

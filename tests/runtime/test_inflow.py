@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge._runtime.channel import Inflow
+from bridge._runtime.inflow import Inflow
 from tests.meeting import Helper, until
 
 

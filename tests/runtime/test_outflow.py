@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge._runtime import channel
-from bridge._runtime.channel import ITEM_OVERHEAD_BYTES, Outflow
+from bridge._runtime import outflow as outflow_module
+from bridge._runtime.outflow import ITEM_OVERHEAD_BYTES, Outflow
 from tests.meeting import Helper, until
 
 HIGH_BYTES = 1000
@@ -186,7 +186,7 @@ def test_progress_gives_a_waiting_thread_new_time(ends, monkeypatch):
             ends.outflow._held_bytes -= 1
         return False
 
-    monkeypatch.setattr(channel, "_wait", wait)
+    monkeypatch.setattr(outflow_module, "wait", wait)
 
     assert ends.outflow.wait_for_room(5) is False
     assert waits == [5, 5]
