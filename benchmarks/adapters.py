@@ -9,6 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge import Limits, WSGIToASGI
+from bridge.translate import messages
+from bridge.translate.environ import EnvironOptions, environ_from_scope
+from bridge.translate.response import ResponseState
 
 FLOOR = "inline floor (no thread)"
 BRIDGE = "bridge"
@@ -70,6 +73,29 @@ def inline(app: Any) -> Any:
                 await send(start)
             await send({"type": "http.response.body", "body": block, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return asgi
+
+
+def checked(app: Any) -> Any:
+    """Call the WSGI application on the event loop itself, but translate and check as the bridge does.
+
+    Between this and the bridge stand only the hand-over to a thread and what belongs to one request under way.
+    """
+    base = EnvironOptions().base()
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        environ = environ_from_scope(scope, base=base)
+        environ["wsgi.input"] = io.BytesIO()
+        environ["wsgi.errors"] = sys.stderr
+        state = ResponseState(scope["method"])
+        (block,) = app(environ, state.start)
+        body = state.only_block(block)
+        state.end()
+        await send(messages.response_start(state.status, state.headers))
+        await send(messages.response_body(body, more_body=False))
 
     return asgi
 

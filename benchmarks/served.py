@@ -34,6 +34,11 @@ def inline() -> Any:
     return adapters.inline(apps.hello)
 
 
+def checked() -> Any:
+    """Return the floor with the bridge's own translation and checks."""
+    return adapters.checked(apps.hello)
+
+
 def bridge() -> Any:
     """Return the bridge."""
     return WSGIToASGI(apps.hello)

@@ -1,7 +1,8 @@
 """How many requests per second does a hello get under real servers, on one core, with 32 connections?
 
 The WSGI application through the bridge stands beside a native ASGI one, beside the same application called on the
-loop, and beside the same application on the WSGI servers it came from (with 4 threads, which is waitress' default).
+loop (with a minimal environ and no checks, and with the environ and the checks of the bridge), and beside the same
+application on the WSGI servers it came from (with 4 threads, which is waitress' default).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def run(settings: Settings) -> list[Table]:
     contestants = {
         "native ASGI on uvicorn": servers.uvicorn("native"),
         "inline floor on uvicorn": servers.uvicorn("inline"),
+        "inline, with all checks, on uvicorn": servers.uvicorn("checked"),
         BRIDGE: servers.uvicorn("bridge"),
         "a2wsgi on uvicorn": servers.uvicorn("a2wsgi"),
         "waitress": servers.server("waitress", "--listen", "127.0.0.1:{port}", WSGI_APP),
