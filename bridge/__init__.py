@@ -1,13 +1,16 @@
-"""Bring WSGI and ASGI together: host a WSGI application on any ASGI server.
+"""Bring WSGI and ASGI together: host a WSGI application on any ASGI server, and the other way round.
 
->>> from bridge import to_asgi
+>>> from bridge import to_asgi, to_wsgi
 >>> asgi_app = to_asgi(flask_app)
+>>> wsgi_app = to_wsgi(fastapi_app)
 """
 
 from bridge._runtime.workers import WorkerPool
 from bridge._wsgi_hosting.async_calls import call_async
+from bridge.asgi_to_wsgi import ASGIToWSGI, HostStatistics, to_wsgi
 from bridge.errors import (
     ApplicationError,
+    ApplicationTimeout,
     ApplicationTypeError,
     ApplicationValueError,
     BadRequest,
@@ -16,6 +19,7 @@ from bridge.errors import (
     ClientDisconnected,
     ClientTimeout,
     LifespanError,
+    LoopStalled,
     NotInRequestError,
     ProtocolError,
     RequestCancelled,
@@ -26,7 +30,9 @@ from bridge.limits import Limits
 from bridge.wsgi_to_asgi import Statistics, WSGIToASGI, to_asgi
 
 __all__ = [
+    "ASGIToWSGI",
     "ApplicationError",
+    "ApplicationTimeout",
     "ApplicationTypeError",
     "ApplicationValueError",
     "BadRequest",
@@ -34,8 +40,10 @@ __all__ = [
     "BridgeError",
     "ClientDisconnected",
     "ClientTimeout",
+    "HostStatistics",
     "LifespanError",
     "Limits",
+    "LoopStalled",
     "NotInRequestError",
     "ProtocolError",
     "RequestCancelled",
@@ -46,4 +54,5 @@ __all__ = [
     "WorkerPool",
     "call_async",
     "to_asgi",
+    "to_wsgi",
 ]

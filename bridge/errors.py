@@ -77,7 +77,8 @@ class ClientDisconnected(BridgeError, ConnectionError):
     """The client left before the exchange was over.
 
     Raised by ``wsgi.input`` when an upload was cut (a cut body never looks complete), by ``write()`` and by
-    ``call_async()``. A ``ConnectionError`` (so an ``OSError``): handlers written for sockets keep working.
+    ``call_async()``; and out of the ``send()`` of an ASGI application. A ``ConnectionError`` (so an ``OSError``):
+    handlers written for sockets keep working.
     """
 
 
@@ -89,8 +90,37 @@ class ClientTimeout(ClientDisconnected, TimeoutError):
     """The client sent or took no byte for longer than the limit; it is treated as gone."""
 
 
+class ApplicationTimeout(BridgeError, TimeoutError):
+    """An ASGI application sent nothing for longer than ``Limits.app_wait_s``; its request thread is set free.
+
+    Attributes:
+        waited_s: the limit that was passed.
+    """
+
+    def __init__(self, waited_s: float) -> None:
+        super().__init__(f"the application sent nothing for {waited_s} s; the request was given up (Limits.app_wait_s)")
+        self.waited_s = waited_s
+
+
+class LoopStalled(BridgeError, TimeoutError):
+    """The event loop did not take a request up within ``Limits.loop_wait_s``: something blocks it.
+
+    Attributes:
+        waited_s: how long the request has waited.
+        stack: where the loop's thread is, formatted like a traceback.
+    """
+
+    def __init__(self, waited_s: float, stack: str) -> None:
+        super().__init__(
+            f"the event loop has taken nothing up for {waited_s:.1f} s; something blocks it (move blocking calls to "
+            f"a thread). It is here:\n{stack}"
+        )
+        self.waited_s = waited_s
+        self.stack = stack
+
+
 class LifespanError(BridgeError):
-    """A lifespan hook failed.
+    """A lifespan hook, or the lifespan of an application, failed.
 
     Attributes:
         phase: ``"startup"`` or ``"shutdown"``.

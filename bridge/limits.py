@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+_AT_LEAST_ONE = frozenset({"workers", "response_memory_bytes", "body_piece_bytes"})
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -54,8 +55,9 @@ class Limits:
     60 s is nginx's ``send_timeout``."""
 
     shutdown_s: float = 30.0
-    """How long the lifespan shutdown waits for running requests before it gives up and names them. 30 s is
-    gunicorn's ``graceful_timeout``."""
+    """How long a shutdown waits for running requests (and for background work of ASGI applications) before it gives
+    up and names them; and again how long an ASGI application may take for its lifespan shutdown. 30 s is gunicorn's
+    ``graceful_timeout``."""
 
     cancel_s: float = 5.0
     """How long a cancelled request waits for its application to notice. The servers cancel at the end of their
@@ -63,6 +65,26 @@ class Limits:
 
     stuck_s: float = 60.0
     """A worker busy with one request for longer than this is counted as stuck in ``statistics()``."""
+
+    body_piece_bytes: int = 64 * KIB
+    """The largest piece of a request body that an ASGI application gets at once. 64 KiB is what uvicorn and
+    hypercorn give."""
+
+    app_wait_s: float | None = 300.0
+    """How long a request thread waits for the next event of an ASGI application before it gives the request up: an
+    application that hangs must not keep a thread of the server for ever. Long polls and idle event streams are
+    shorter; 300 s is Apache's classic ``Timeout``."""
+
+    loop_wait_s: float = 30.0
+    """How long a request waits for an event loop that takes nothing up, because something blocks it; then it fails
+    with the place where the loop is. 30 s is gunicorn's default request timeout."""
+
+    startup_s: float | None = 120.0
+    """How long an ASGI application may take for its lifespan startup: some load models of gigabytes."""
+
+    disconnect_grace_s: float | None = None
+    """An ASGI application that goes on for this long after its client has left is cancelled; by default it never is,
+    like under uvicorn: it has been told, and may have work to finish."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -73,6 +95,6 @@ class Limits:
                 raise TypeError(f"Limits.{field.name} must be a number, not {value!r}")
             if isinstance(value, float) and "float" not in str(field.type):
                 raise TypeError(f"Limits.{field.name} must be a whole number, not {value!r}")
-            lowest = 1 if field.name in {"workers", "response_memory_bytes"} else 0
+            lowest = 1 if field.name in _AT_LEAST_ONE else 0
             if not value >= lowest:
                 raise ValueError(f"Limits.{field.name} must be at least {lowest}, not {value!r}")

@@ -7,20 +7,37 @@ from bridge.types import HeaderPairs, Message
 REQUEST = "http.request"
 DISCONNECT = "http.disconnect"
 
+RESPONSE_START = "http.response.start"
+RESPONSE_BODY = "http.response.body"
 EARLY_HINT = "http.response.early_hint"
 PATHSEND = "http.response.pathsend"
 TRAILERS = "http.response.trailers"
 ZEROCOPYSEND = "http.response.zerocopysend"
 DENIAL_RESPONSE = "websocket.http.response"
 
+LIFESPAN = "lifespan"
 LIFESPAN_STARTUP = "lifespan.startup"
 LIFESPAN_SHUTDOWN = "lifespan.shutdown"
+LIFESPAN_STARTUP_COMPLETE = "lifespan.startup.complete"
+LIFESPAN_STARTUP_FAILED = "lifespan.startup.failed"
+LIFESPAN_SHUTDOWN_COMPLETE = "lifespan.shutdown.complete"
+LIFESPAN_SHUTDOWN_FAILED = "lifespan.shutdown.failed"
 WEBSOCKET_CONNECT = "websocket.connect"
+
+
+def request(body: bytes, *, more_body: bool) -> Message:
+    """ASGI HTTP "Request - receive event"."""
+    return {"type": REQUEST, "body": body, "more_body": more_body}
+
+
+def disconnect() -> Message:
+    """ASGI HTTP "Disconnect - receive event"."""
+    return {"type": DISCONNECT}
 
 
 def response_start(status: int, headers: HeaderPairs, *, trailers: bool = False) -> Message:
     """ASGI HTTP "Response Start - send event"."""
-    message: Message = {"type": "http.response.start", "status": status, "headers": headers}
+    message: Message = {"type": RESPONSE_START, "status": status, "headers": headers}
     if trailers:
         message["trailers"] = True
     return message
@@ -28,7 +45,7 @@ def response_start(status: int, headers: HeaderPairs, *, trailers: bool = False)
 
 def response_body(body: bytes, *, more_body: bool) -> Message:
     """ASGI HTTP "Response Body - send event"."""
-    return {"type": "http.response.body", "body": body, "more_body": more_body}
+    return {"type": RESPONSE_BODY, "body": body, "more_body": more_body}
 
 
 def early_hint(links: list[bytes]) -> Message:

@@ -1,8 +1,9 @@
-"""WSGI status lines and ASGI status codes; which responses carry no content."""
+"""WSGI status lines and ASGI status codes, both ways; which responses carry no content."""
 
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 from bridge.errors import ApplicationTypeError, ApplicationValueError
 
@@ -81,3 +82,22 @@ STATUS_WITHOUT_REASON_LENGTH = 4
 
 NO_CONTENT_CODES = frozenset({204, 205, 304})
 """Statuses whose responses carry no content (RFC 9110 sections 15.3.5, 15.3.6, 15.4.5)."""
+
+# Python's names follow the registry of their day; these have been renamed there since (IANA "HTTP Status Codes").
+_REASONS = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+_REASONS_OF_CLASSES = {2: "Success", 3: "Redirection", 4: "Client Error", 5: "Server Error"}
+_LINES_BY_CODE = {code: f"{code} {reason}" for code, reason in _REASONS.items()}
+
+
+def status_from_code(code: int) -> str:
+    """Return the WSGI status line for a status code: the registered reason, or one for the class (A-072).
+
+    Args:
+        code: three digits; the caller has checked it.
+    """
+    return _LINES_BY_CODE.get(code) or f"{code} {_REASONS_OF_CLASSES.get(code // 100, 'Unknown')}"

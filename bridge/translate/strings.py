@@ -7,6 +7,8 @@ and headers and query strings as ``bytes``.
 
 from __future__ import annotations
 
+import re
+
 from bridge.errors import BadRequest
 
 
@@ -43,3 +45,32 @@ def exact_native(text: str) -> str:
     if type(text) is str and text.isascii():
         return text
     return native_from_text(str.__str__(text))
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_REPLACEMENT = "\ufffd"
+
+
+def text_from_native(native: str) -> str:
+    """Read WSGI text as the UTF-8 octets it stands for; octets that are not UTF-8 become U+FFFD (A-022).
+
+    Characters above U+00FF, which no octet can be, come from a careless server and are taken as text. The result holds
+    no surrogate.
+    """
+    if native.isascii():
+        return native
+    try:
+        return native.encode("latin-1").decode("utf-8", "replace")
+    except UnicodeEncodeError:
+        return _SURROGATE.sub(_REPLACEMENT, native)
+
+
+def octets_from_native(native: str) -> bytes:
+    """Return the octets that WSGI text stands for.
+
+    Characters above U+00FF come from a careless server: the whole is encoded as UTF-8 then, surrogates as U+FFFD.
+    """
+    try:
+        return native.encode("latin-1")
+    except UnicodeEncodeError:
+        return _SURROGATE.sub(_REPLACEMENT, native).encode("utf-8")

@@ -1,6 +1,6 @@
-"""The ASGI ``tls`` extension as the ``SSL_*`` variables of Apache's mod_ssl.
+"""The ASGI ``tls`` extension and the ``SSL_*`` variables of Apache's mod_ssl, both ways.
 
-Only the extension speaks here; nothing is derived from request fields or from the scheme.
+Only these two speak here; nothing is derived from request fields.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.translate.strings import native_from_text
+from bridge.translate.strings import native_from_text, text_from_native
 
 # ASGI TLS "TLS Connection Scope": version numbers as on the wire.
 _PROTOCOL_NAMES = {
@@ -39,6 +39,11 @@ _CIPHER_NAMES = {
     0xCCA9: "ECDHE-ECDSA-CHACHA20-POLY1305",
 }
 
+_PROTOCOL_NUMBERS = {name: number for number, name in _PROTOCOL_NAMES.items()}
+_CIPHER_NUMBERS = {name: number for number, name in _CIPHER_NAMES.items()}
+_FAILED = "FAILED:"
+_SPEAKING = ("SSL_PROTOCOL", "SSL_CIPHER", "SSL_SERVER_CERT", "SSL_CLIENT_CERT", "SSL_CLIENT_S_DN", "SSL_CLIENT_VERIFY")
+
 
 def ssl_variables_from_tls(tls: Mapping[str, Any]) -> dict[str, str]:
     """Return the ``SSL_*`` variables for a ``tls`` extension; values that are not known are left out.
@@ -65,7 +70,7 @@ def ssl_variables_from_tls(tls: Mapping[str, Any]) -> dict[str, str]:
     add("SSL_CLIENT_S_DN", tls.get("client_cert_name"))
     error = tls.get("client_cert_error")
     if isinstance(error, str) and error:
-        add("SSL_CLIENT_VERIFY", f"FAILED:{error}")
+        add("SSL_CLIENT_VERIFY", f"{_FAILED}{error}")
     else:
         add("SSL_CLIENT_VERIFY", "SUCCESS" if chain or tls.get("client_cert_name") else "NONE")
     return variables
@@ -73,3 +78,37 @@ def ssl_variables_from_tls(tls: Mapping[str, Any]) -> dict[str, str]:
 
 def _number(value: object) -> int:
     return value if isinstance(value, int) else -1
+
+
+def tls_from_ssl_variables(environ: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the ``tls`` extension for an environ, or None where it is not https or nothing is known.
+
+    Returns:
+        ``server_cert``, ``tls_version`` and ``cipher_suite`` (numbers as on the wire) are always there, None where
+        they are not known; certificates are PEM text.
+
+    Spec: ASGI TLS "When to use this extension", "TLS Connection Scope"; A-038.
+    """
+    if environ.get("wsgi.url_scheme") != "https":
+        return None
+    known: dict[str, str] = {}
+    for key in _SPEAKING:
+        value = environ.get(key)
+        if isinstance(value, str) and value:
+            known[key] = text_from_native(value)
+    if not known:
+        return None
+    chain: list[str] = []
+    certificate: object = known.get("SSL_CLIENT_CERT")
+    while isinstance(certificate, str) and certificate:
+        chain.append(text_from_native(certificate))
+        certificate = environ.get(f"SSL_CLIENT_CERT_CHAIN_{len(chain) - 1}")
+    verified = known.get("SSL_CLIENT_VERIFY", "")
+    return {
+        "server_cert": known.get("SSL_SERVER_CERT"),
+        "client_cert_chain": chain,
+        "client_cert_name": known.get("SSL_CLIENT_S_DN"),
+        "client_cert_error": verified.removeprefix(_FAILED) if verified.startswith(_FAILED) else None,
+        "tls_version": _PROTOCOL_NUMBERS.get(known.get("SSL_PROTOCOL", "")),
+        "cipher_suite": _CIPHER_NUMBERS.get(known.get("SSL_CIPHER", "")),
+    }

@@ -1,0 +1,428 @@
+"""One request on the loop: the application's task, its ``receive`` and its ``send``.
+
+Theory of operation. The application runs as one task. What it sends is put into the *outbox*, and the servant (the
+request thread) is let through its gate; what it wants to receive, the servant fetches. Loop and servant share these
+variables and no lock:
+
+====================  ==================  =============================================================
+``outbox``            appended by loop    blocks (bytes) and errands, taken by the servant in order
+``is_output_over``    set by loop         nothing more will be put into the outbox
+``failure``           set by loop         to be raised by the servant once the outbox is empty
+``wants_body``        set by loop         the servant clears it, reads, and posts `body_came`
+====================  ==================  =============================================================
+
+The loop writes first and opens the gate second, the servant passes the gate first and looks second, so nothing is
+overlooked. What the servant has to say it posts: `begin`, `asked_for_more`, `body_came`, `servant_has_gone`.
+
+Backpressure: at most one block is in the outbox that the server has not asked for yet; ``send`` returns when the server
+asks for the next one. A request is over (for its servant) when the response is complete, failed, or its client is gone;
+the application's task goes on for as long as it likes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import Context
+from typing import Any, cast
+
+import anyio
+import anyio.lowlevel
+
+from bridge._asgi_hosting.errands import Errand, FileErrand, HintErrand, TrailersErrand
+from bridge._asgi_hosting.host import Host, HostPhase
+from bridge._asgi_hosting.hosting import logger
+from bridge._runtime.gates import Gate
+from bridge._runtime.loops import Signal
+from bridge._runtime.portal import Work
+from bridge.errors import ApplicationError, ClientDisconnected, RequestCancelled
+from bridge.translate import messages
+from bridge.translate.asgi_response import COMPLETE, ASGIResponse
+from bridge.types import Message, Scope
+
+
+class _Receiver:
+    """One waiting ``receive()``."""
+
+    __slots__ = ("message", "signal")
+
+    def __init__(self, signal: Signal) -> None:
+        self.signal = signal
+        self.message: Message | None = None
+
+
+class Exchange:
+    """One request on the loop. Made by the request thread; everything else here is on the loop.
+
+    Attributes:
+        response: the state of the response; the servant reads status and headers, once a block is in the outbox.
+        has_begun: the loop has taken the request up.
+        is_answered: the response is complete; the application may go on in the background.
+    """
+
+    has_begun = False
+    is_answered = False
+    is_output_over = False
+    failure: BaseException | None = None
+    wants_body = False
+    _is_gone = False
+    _work: Work | None = None
+    _body_is_over = False
+    _is_reading = False
+    _put = 0
+    _asked = 0
+    _taken: Signal | None = None
+    _receivers: deque[_Receiver] | None = None
+    _pieces: deque[Message] | None = None
+    _turns: deque[Signal] | None = None
+    _has_warned = False
+    _quiet_since_s = 0.0
+
+    def __init__(self, host: Host, scope: Scope, gate: Gate, context: Context, *, has_body: bool) -> None:
+        self.outbox: deque[bytes | Errand] = deque()
+        self.scope = scope
+        self.response = ASGIResponse(scope["method"], scope["extensions"])
+        self._host = host
+        self._gate = gate
+        self._context = context
+        self._has_body = has_body
+        self._new_signal: Callable[[], Signal] = host.portal.port.new_signal
+
+    def __repr__(self) -> str:
+        state = "answered" if self.is_answered else "abandoned by its client" if self._is_gone else "open"
+        return f"<Exchange {self.scope['method']} {self.scope['path']!a}: {state}>"
+
+    # ---- The application's task -------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start the application's task; posted by the servant."""
+        self.has_begun = True
+        self._host.live.add(self)
+        try:
+            self._work = self._host.portal.spawn(self._run, self._context)
+        except BaseException as error:  # noqa: BLE001 - the servant must not wait for ever
+            self._host.ended(self)
+            self._fail(error)
+
+    async def _run(self) -> None:
+        host = self._host
+        try:
+            if host.phase is not HostPhase.SERVING:
+                await host.serving()
+                if self._is_gone:  # nobody has waited for it
+                    return
+            if host.state is not None:
+                self.scope["state"] = host.state.copy()
+            app: Callable[..., Awaitable[Any]] = host.hosting.app  # what it returns is not in its type
+            returned = await app(self.scope, self.receive, self.send)
+            if returned is not None:
+                logger.warning("%r: the application returned %s; None is expected", self, type(returned).__name__)
+            if not self.is_answered and not self._is_gone:
+                self._returned_unanswered()
+        except BaseException as error:
+            self._app_raised(error)
+            if isinstance(error, anyio.get_cancelled_exc_class()):
+                raise
+        finally:
+            host.ended(self)
+            self._work = None
+
+    def cancel(self) -> None:
+        """Cancel the application's task."""
+        if self._work is not None:
+            self._work.cancel()
+
+    def _returned_unanswered(self) -> None:
+        """The application has returned before its response was complete (A-083, A-084)."""
+        response = self.response
+        if response.is_whole:  # all that Content-Length announced has been sent
+            self._complete()
+            return
+        self._fail(
+            ApplicationError(
+                f"the application returned {response.phase.value}, without completing its response; the last "
+                "http.response.body must have more_body false",
+                rule='ASGI HTTP, "Response Body - send event"',
+            )
+        )
+
+    def _app_raised(self, error: BaseException) -> None:
+        if not self.is_answered and not self._is_gone:
+            self._fail(error)
+            return
+        if self._is_gone and _comes_from_disconnect(error):  # A-087
+            logger.debug("%r: the application ended with %r", self, error)
+            return
+        if isinstance(error, anyio.get_cancelled_exc_class()):
+            return  # at shutdown, which says so, or after the grace of a client that has left
+        self._host.failed_in_background += 1
+        logger.error("%r: the application failed afterwards", self, exc_info=error)
+
+    def _fail(self, error: BaseException) -> None:
+        """The response will not be completed: the servant raises the error, here all is over."""
+        if not isinstance(error, Exception):  # SystemExit and the like end this request, not the server (A-088)
+            reason = f"the application raised {type(error).__name__}"
+            failure: Exception = (
+                RequestCancelled("the request was cancelled")
+                if isinstance(error, anyio.get_cancelled_exc_class())
+                else ApplicationError(reason, rule='ASGI 3.0, "Error Handling"')
+            )
+            failure.__cause__ = error
+            error = failure
+        self.failure = error
+        self.is_output_over = True
+        self._is_gone = True
+        self._gate.open()
+        self._wake_all()
+
+    def _complete(self) -> None:
+        """The response is complete; the servant has it or will find it in the outbox."""
+        self.is_answered = True
+        self.is_output_over = True
+        self._gate.open()
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        if self._receivers:
+            for receiver in self._receivers:
+                receiver.signal.set()
+        if self._taken is not None:
+            self._taken.set()
+        if self._turns:
+            for turn in self._turns:
+                turn.set()
+
+    # ---- What the servant posts -------------------------------------------------------------------------------
+
+    def asked_for_more(self) -> None:
+        """The server has taken what was put last, and asks for the next."""
+        self._asked += 1
+        if self._taken is not None:
+            self._taken.set()
+        if self._turns:
+            self._turns[0].set()
+
+    def body_came(self, piece: bytes, *, is_last: bool) -> None:
+        """The servant has read a piece of the request body."""
+        self._is_reading = False
+        self._body_is_over = is_last
+        self._hand_over(messages.request(piece, more_body=not is_last))
+
+    def servant_has_gone(self) -> None:
+        """The client has left, or the servant was made to leave: nobody takes a response any more."""
+        if self.is_answered or self._is_gone:
+            return
+        self._is_gone = True
+        self.is_output_over = True
+        self.outbox.clear()
+        self._gate.open()  # close() may have come from another thread than the one that waits
+        self._wake_all()
+        grace_s = self._host.limits.disconnect_grace_s
+        if grace_s is not None and self._work is not None:
+            self._host.cancel_later(self, grace_s)
+
+    # ---- receive() --------------------------------------------------------------------------------------------
+
+    async def receive(self) -> Message:
+        """Return the next event: the body piece by piece, then ``http.disconnect`` once that is due (A-041 to A-057).
+
+        Any number of callers may wait; each piece goes to one of them, in order, the disconnect to all.
+        """
+        if self.is_answered or self._is_gone:
+            return messages.disconnect()
+        if self._pieces:
+            return self._pieces.popleft()
+        if not self._has_body and not self._body_is_over:
+            self._body_is_over = True
+            return messages.request(b"", more_body=False)
+        receiver = _Receiver(self._new_signal())
+        if self._receivers is None:
+            self._receivers = deque()
+        self._receivers.append(receiver)
+        self._read_if_wanted()
+        try:
+            while receiver.message is None and not (self.is_answered or self._is_gone):
+                await receiver.signal.wait()
+        except BaseException:
+            self._receivers.remove(receiver)
+            if receiver.message is not None:  # cancelled with a piece in hand: the next caller's (A-056)
+                self._put_back(receiver.message)
+            raise
+        self._receivers.remove(receiver)
+        return messages.disconnect() if receiver.message is None else receiver.message
+
+    def _read_if_wanted(self) -> None:
+        """Let the servant read if somebody waits for a piece and there may be one."""
+        if self._is_reading or self._body_is_over or not self._receivers:
+            return
+        if all(receiver.message is not None for receiver in self._receivers):
+            return
+        self._is_reading = True
+        self.wants_body = True
+        self._gate.open()
+
+    def _hand_over(self, message: Message) -> None:
+        """Give a piece to who waits longest, or keep it."""
+        for receiver in self._receivers or ():
+            if receiver.message is None:
+                receiver.message = message
+                receiver.signal.set()
+                break
+        else:
+            if self._pieces is None:
+                self._pieces = deque()
+            self._pieces.append(message)
+        self._read_if_wanted()
+
+    def _put_back(self, message: Message) -> None:
+        """Give a piece that was not taken to those who wait, in order: it comes before what they hold."""
+        for receiver in self._receivers or ():
+            held, receiver.message = receiver.message, message
+            receiver.signal.set()
+            if held is None:
+                return
+            message = held
+        if self._pieces is None:
+            self._pieces = deque()
+        self._pieces.appendleft(message)
+
+    # ---- send() -----------------------------------------------------------------------------------------------
+
+    async def send(self, message: Message) -> None:
+        """Take a message; return when the server has taken the block and asks for the next (A-058 to A-070).
+
+        Raises:
+            ApplicationError: the message may not come now, or cannot be sent.
+            ClientDisconnected: the client has left (an ``OSError``).
+        """
+        try:
+            kind = message["type"]
+        except (TypeError, KeyError):
+            self.response.unknown(None)
+        if self.is_answered:
+            self._warn_of_surplus(kind)
+            return
+        if self._put != self._asked or self._turns:
+            await self._wait_for_turn()
+            if self.is_answered:
+                self._warn_of_surplus(kind)
+                return
+        if self._is_gone:
+            raise _client_has_left()
+        if kind == messages.RESPONSE_BODY:
+            body = self.response.body(message)
+            if self.response.phase is COMPLETE:
+                if body:
+                    self.outbox.append(body)
+                self._complete()
+            elif self.response.carries_content:
+                self._put += 1
+                self.outbox.append(body)
+                self._gate.open()
+                await self._until_asked(self._put)
+            else:
+                await self._swallow()
+        elif kind == messages.RESPONSE_START:
+            self.response.start(message)
+        else:
+            await self._send_unusual(kind, message)
+
+    async def _until_asked(self, number: int) -> None:
+        """Wait until the server has asked for what comes after the item of that number."""
+        taken = self._taken
+        if taken is None:
+            taken = self._taken = self._new_signal()
+        while self._asked < number:
+            if self._is_gone:
+                raise _client_has_left()
+            await taken.wait()
+
+    async def _wait_for_turn(self) -> None:
+        """Wait until the outbox has been emptied, in the order of the callers (A-068)."""
+        if self._turns is None:
+            self._turns = deque()
+        turn = self._new_signal()
+        self._turns.append(turn)
+        try:
+            while (self._put != self._asked or self._turns[0] is not turn) and not (self.is_answered or self._is_gone):
+                await turn.wait()
+        finally:
+            self._turns.remove(turn)
+            if self._turns:
+                self._turns[0].set()
+
+    async def _swallow(self) -> None:
+        """Content of a response that carries none (HEAD, 204, 304): the servant gets its end with the first message.
+
+        The application may go on, but not for ever: an endless stream would never learn that nobody listens.
+        """
+        now_s = time.monotonic()
+        if not self._quiet_since_s:
+            self._quiet_since_s = now_s
+            self.is_output_over = True
+            self._gate.open()
+        limit_s = self._host.limits.response_wait_s
+        if limit_s is not None and now_s - self._quiet_since_s > limit_s:
+            self._is_gone = True
+            self._wake_all()
+            raise _client_has_left()
+        await anyio.lowlevel.checkpoint()
+
+    async def _send_unusual(self, kind: object, message: Message) -> None:
+        response = self.response
+        if kind == messages.PATHSEND:
+            path = response.pathsend(message)
+            await self._run_errand(FileErrand(path))
+            self._complete()
+        elif kind == messages.EARLY_HINT:
+            links = response.early_hint(message)
+            if links:
+                await self._run_errand(HintErrand(links))
+        elif kind == messages.TRAILERS:
+            fields = response.trailers(message)
+            if fields and messages.TRAILERS in self.scope["extensions"]:
+                await self._run_errand(TrailersErrand(fields))
+            if response.phase is COMPLETE:
+                self._complete()
+        else:
+            response.unknown(kind)
+
+    async def _run_errand(self, errand: Errand) -> None:
+        """Let the servant do something; raise what it raised."""
+        self._put += 1
+        errand.post_done = self._host.portal.port.post
+        errand.done = self.asked_for_more
+        self.outbox.append(errand)
+        self._gate.open()
+        await self._until_asked(self._put)
+        if errand.error is not None:
+            raise errand.error
+
+    def _warn_of_surplus(self, kind: object) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("%r: the application sent %r after its response was complete; it is ignored", self, kind)
+
+
+def _client_has_left() -> ClientDisconnected:
+    return ClientDisconnected("the client has left; nobody takes the response any more")
+
+
+def _comes_from_disconnect(error: BaseException) -> bool:
+    """Tell whether an error is, or was raised because of, a `ClientDisconnected`."""
+    return any(isinstance(cause, ClientDisconnected) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        cause = left.pop()
+        if cause is None or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        left += [cause.__cause__, cause.__context__]
+        if isinstance(cause, BaseExceptionGroup):
+            left.extend(cast("tuple[BaseException, ...]", cause.exceptions))  # pyright: ignore[reportUnknownMemberType]

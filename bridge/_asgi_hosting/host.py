@@ -1,0 +1,304 @@
+"""One application in one process: its lifespan on the portal's loop, its requests, its end.
+
+Everything here is on the loop, but for what says "any thread". The phases of a host are its life:
+
+    NEW --> STARTING --> SERVING --> CLOSING --> CLOSED
+                  `----> FAILED ------------------^
+
+Requests that come before SERVING wait for it, on the loop, so twenty first requests make one startup and need no lock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from contextvars import Context
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from bridge._asgi_hosting.hosting import Hosting, logger
+from bridge._asgi_hosting.lifespan import Lifespan
+from bridge._runtime.bells import Bell
+from bridge._runtime.gates import Gate, is_eventlet_patched
+from bridge._runtime.loops import LoopGoneError
+from bridge._runtime.portal import Portal, PortalError, Work, default_loop_kind
+from bridge.errors import LifespanError, RequestRefused
+
+if TYPE_CHECKING:
+    from bridge._asgi_hosting.exchange import Exchange
+
+_MARGIN_S = 5.0
+"""What a thread waits beyond the limits of the loop, which may be busy."""
+
+
+class HostPhase(Enum):
+    """How far a host is."""
+
+    NEW = "not started"
+    STARTING = "starting"
+    SERVING = "serving"
+    FAILED = "failed to start"
+    CLOSING = "shutting down"
+    CLOSED = "shut down"
+
+
+class Host:
+    """One application in one process. Making one starts nothing.
+
+    Attributes:
+        portal: where the application runs, once the host has entered it.
+        live: requests whose application has not returned; some have their response and go on in the background.
+        state: the namespace of the lifespan, None where there is no lifespan.
+    """
+
+    portal: Portal
+
+    def __init__(self, hosting: Hosting) -> None:
+        self.hosting = hosting
+        self.limits = hosting.limits
+        self.phase = HostPhase.NEW
+        self.failure: LifespanError | None = None
+        self.live: set[Exchange] = set()
+        self.state: dict[str, Any] | None = None
+        self.refused = 0
+        self.failed_in_background = 0
+        self._lifespan: Lifespan | None = None
+        self._has_entered = False
+        self._entering = threading.Lock()
+        self._gates: list[Gate] = []
+        self._changed: Bell
+        """Rings when the phase changes, and when the last running request has ended."""
+        self._watch: Work
+
+    def __repr__(self) -> str:
+        return f"<Host of {self.hosting.app!r}: {self.phase.value}, {len(self.live)} requests>"
+
+    # ---- Any thread but the loop's ----------------------------------------------------------------------------
+
+    def entered_portal(self) -> Portal:
+        """Return the running portal, entering it at the first call.
+
+        Raises:
+            RequestRefused: the host has been shut down.
+            PortalError: no loop can be had.
+            RuntimeError: called on the loop, which would wait for itself.
+        """
+        portal = self.portal if self._has_entered else self._enter_portal()
+        if portal.thread_id == threading.get_ident():
+            raise RuntimeError(
+                "this WSGI application was called on the event loop that it needs to run; call it in another thread"
+            )
+        return portal
+
+    def _enter_portal(self) -> Portal:
+        if is_eventlet_patched():
+            raise PortalError(
+                "eventlet has replaced this process' threads, and an event loop needs a real one; use gevent, or "
+                "threads (gunicorn: --worker-class gthread)"
+            )
+        if not self._entering.acquire(timeout=self.limits.loop_wait_s):
+            raise PortalError("another thread has been starting the event loop for too long")
+        try:
+            while not self._has_entered:
+                if self.phase in (HostPhase.CLOSING, HostPhase.CLOSED):
+                    raise refusal()
+                portal = self.hosting.find_portal(self.hosting.loop_kind or default_loop_kind())
+                if portal.enter(self):  # else its last tenant has just left: another one
+                    self.portal = portal
+                    self._changed = Bell(portal.port.new_signal)
+                    self._has_entered = True
+            return self.portal
+        finally:
+            self._entering.release()
+
+    def start(self) -> None:
+        """Run the lifespan startup if that has not been done; wait for it.
+
+        Raises:
+            LifespanError: it failed, or took too long.
+            PortalError: no loop can be had.
+        """
+        portal = self.entered_portal()
+        limit_s = self.limits.startup_s
+        gate = portal.new_gate()
+
+        def begin() -> None:
+            self._gates.append(gate)
+            self._begin_startup()
+            if self.phase not in (HostPhase.NEW, HostPhase.STARTING):
+                self._wake()
+
+        try:
+            portal.port.post(begin)
+        except LoopGoneError:
+            raise LifespanError("startup", f"the application is {self.phase.value}") from None
+        self._wait(gate, portal, None if limit_s is None else limit_s + self.limits.loop_wait_s, "startup")
+        if self.failure is not None:
+            raise self.failure
+        if self.phase is not HostPhase.SERVING:
+            raise LifespanError("startup", f"the application is {self.phase.value}")
+
+    def close(self) -> None:
+        """Refuse new requests, wait for running ones, run the lifespan shutdown, leave the portal; bounded.
+
+        A second call waits for the first. Failures are logged. Not on the loop.
+        """
+        if not self._has_entered or not self.portal.is_running:
+            self.phase = HostPhase.CLOSED
+            return
+        portal = self.portal
+        if portal.thread_id == threading.get_ident():
+            raise RuntimeError("shutdown() was called on the event loop that it needs; call it in another thread")
+        gate = portal.new_gate()
+
+        def begin() -> None:
+            self._gates.append(gate)
+            self.begin_closing()
+            if self.phase is HostPhase.CLOSED:
+                self._wake()
+
+        try:
+            portal.port.post(begin)
+        except LoopGoneError:
+            return
+        limits = self.limits
+        try:
+            self._wait(gate, portal, 2 * limits.shutdown_s + limits.cancel_s + _MARGIN_S, "shutdown")
+        except LifespanError as error:
+            logger.error("%s", error)
+        portal.leave(self)
+        if portal.is_over:
+            portal.wait_for_end()
+
+    def _wait(self, gate: Gate, portal: Portal, limit_s: float | None, phase: str) -> None:
+        deadline_s = None if limit_s is None else time.monotonic() + limit_s
+        while not gate.wait(0.25):
+            if not portal.is_running:
+                raise LifespanError(phase, "the event loop has ended")
+            if deadline_s is not None and time.monotonic() > deadline_s:
+                raise LifespanError(
+                    phase, f"the event loop has not finished the {phase} in time; it is here:\n{portal.where()}"
+                )
+
+    def begin_closing_soon(self) -> None:
+        """Begin to close without waiting. Any thread."""
+        if self._has_entered and self.portal.is_running:
+            with suppress(LoopGoneError):
+                self.portal.port.post(self.begin_closing)
+
+    # ---- Loop -------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        """The phase has changed: tell all who wait."""
+        self._changed.ring()
+        gates, self._gates = self._gates, []
+        for gate in gates:
+            gate.open()
+
+    def _begin_startup(self) -> None:
+        if self.phase is not HostPhase.NEW:
+            return
+        if self.hosting.lifespan == "off":
+            self.phase = HostPhase.SERVING
+            self._wake()
+            return
+        self.phase = HostPhase.STARTING
+        self._lifespan = Lifespan(self.hosting.app, self.portal.port)
+        # A fresh context: what the first request's thread has set is not for the life of the application.
+        self._lifespan.work = self.portal.spawn(self._lifespan.run, Context())
+        self._watch = self.portal.spawn(partial(self._watch_startup, self._lifespan), Context())
+
+    async def _watch_startup(self, lifespan: Lifespan) -> None:
+        try:
+            await lifespan.started(self.limits.startup_s)
+        except LifespanError as error:
+            self.failure = error
+            logger.error("%s; no request is served", error)
+        else:
+            if lifespan.is_supported:
+                self.state = lifespan.state
+            elif self.hosting.lifespan == "on":
+                self.failure = LifespanError(
+                    "startup", f"the application does not support the lifespan protocol: {lifespan.why_unsupported}"
+                )
+                logger.error("%s; no request is served", self.failure)
+            else:
+                logger.info("the application does not support the lifespan protocol: %s", lifespan.why_unsupported)
+        if self.phase is HostPhase.STARTING:
+            self.phase = HostPhase.SERVING if self.failure is None else HostPhase.FAILED
+            self._wake()
+
+    async def serving(self) -> None:
+        """Wait until requests are served.
+
+        Raises:
+            LifespanError: the startup failed.
+            RequestRefused: the host is shutting down.
+        """
+        self._begin_startup()
+        while self.phase in (HostPhase.NEW, HostPhase.STARTING):
+            await self._changed.wait()
+        if self.failure is not None:
+            raise LifespanError(self.failure.phase, str(self.failure)) from self.failure
+        if self.phase is not HostPhase.SERVING:
+            self.refused += 1
+            raise refusal()
+
+    def ended(self, exchange: Exchange) -> None:
+        """The application has returned from a request."""
+        self.live.discard(exchange)
+        if self.phase is HostPhase.CLOSING:
+            self._changed.ring()
+
+    def cancel_later(self, exchange: Exchange, delay_s: float) -> None:
+        """Cancel a request whose client has left, if it still runs then."""
+
+        async def wait_and_cancel() -> None:
+            await anyio.sleep(delay_s)
+            if exchange in self.live:
+                logger.warning("%r goes on %.1f s after its client has left: cancelled", exchange, delay_s)
+                exchange.cancel()
+
+        self.portal.spawn(wait_and_cancel, Context())
+
+    def begin_closing(self) -> None:
+        """Begin to close, once."""
+        if self.phase in (HostPhase.CLOSING, HostPhase.CLOSED):
+            return
+        self.phase = HostPhase.CLOSING
+        self._watch = self.portal.spawn(self._close, Context())
+
+    async def _close(self) -> None:
+        try:
+            await self._drain()
+            if self._lifespan is not None:
+                await self._lifespan.stop(self.limits.shutdown_s, self.limits.cancel_s)
+        finally:
+            self.phase = HostPhase.CLOSED
+            self._wake()
+            self.portal.leave(self)
+
+    async def _drain(self) -> None:
+        """Wait until no request runs, at most ``shutdown_s``; then cancel what is left."""
+        with anyio.move_on_after(self.limits.shutdown_s):
+            while self.live:
+                await self._changed.wait()
+        if not self.live:
+            return
+        for exchange in tuple(self.live):
+            logger.error("%r is still running %.1f s after shutdown began: cancelled", exchange, self.limits.shutdown_s)
+            exchange.cancel()
+        with anyio.move_on_after(self.limits.cancel_s):
+            while self.live:
+                await self._changed.wait()
+        for exchange in tuple(self.live):
+            logger.error("%r ignores that it was cancelled; it is given up", exchange)
+
+
+def refusal() -> RequestRefused:
+    """Return the answer to requests after the shutdown has begun."""
+    return RequestRefused(503, "The application is shutting down.")

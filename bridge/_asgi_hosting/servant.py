@@ -1,0 +1,249 @@
+"""The request thread's side of a request: the servant of its exchange.
+
+All of the server's objects (``environ``, ``wsgi.input``, ``start_response`` and what the environ offers) are touched
+here and nowhere else, by the thread the server called the adapter in. The servant waits at its gate, does what the
+outbox says, reads the request body when it is wanted, and hands blocks to the server. Output that is there always goes
+out before a read is begun (A-054).
+
+Every wait is bounded: each quarter of a second the servant looks whether the loop is still there, whether the client
+is, and whether the application has been silent for too long.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from typing import BinaryIO
+
+from bridge._asgi_hosting.blocks import Blocks, WholeResponse
+from bridge._asgi_hosting.errands import Errand
+from bridge._asgi_hosting.exchange import Exchange
+from bridge._asgi_hosting.host import Host, HostPhase, refusal
+from bridge._asgi_hosting.hosting import logger
+from bridge._asgi_hosting.offers import FILE_WRAPPER_KEY, client_probe, extensions_from_environ
+from bridge._asgi_hosting.request_body import RequestBody
+from bridge._runtime.loops import LoopGoneError
+from bridge._runtime.portal import PortalError
+from bridge.errors import ApplicationTimeout, ClientDisconnected, LoopStalled, RequestRefused
+from bridge.translate.scope import scope_from_environ
+from bridge.translate.status import status_from_code
+from bridge.types import Environ, StartResponse
+
+_LOOK_EVERY_S = 0.25
+_FILE_BLOCK_BYTES = 64 * 1024
+ENVIRON_KEY = "bridge.environ"
+"""Where an application finds the WSGI environ in its scope; touching it is its own responsibility (A-040)."""
+
+
+def serve(host: Host, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Serve one request; return its response for the server to iterate over. Request thread.
+
+    Raises:
+        Exception: what the application raised, or what is wrong with it, before the response began.
+    """
+    try:
+        return Servant(host, environ).serve(start_response)
+    except RequestRefused as refused:
+        host.refused += 1
+        return _plain_response(start_response, refused.status, refused.reason)
+    except Exception:
+        if not host.hosting.responds_to_errors:
+            raise
+        # Only what happens before start_response() comes here: the rest is raised to the server in its iteration.
+        logger.exception("the application failed; answered 500")
+        return _plain_response(start_response, 500, "Internal Server Error")
+
+
+def _plain_response(start_response: StartResponse, status: int, sentence: str) -> WholeResponse:
+    """Answer by ourselves; the reason names no value of the request."""
+    body = sentence.encode("utf-8") + b"\n"
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    if status == 503:  # noqa: PLR2004
+        headers.append(("Retry-After", "1"))
+    start_response(status_from_code(status), headers)
+    return WholeResponse([body])
+
+
+class Servant:
+    """One request in its thread.
+
+    Attributes:
+        environ: the server's environ; only read.
+        response: the state of the response.
+        file: the file that is the whole content, if an errand opened one.
+        trailers: the trailers left with the server so far.
+    """
+
+    file: BinaryIO | None = None
+    _probe: Callable[[], bool] | None = None
+    _has_probed = False
+    _is_over = False
+
+    def __init__(self, host: Host, environ: Environ) -> None:
+        limits = host.limits
+        portal = host.entered_portal()
+        self._host = host
+        self._portal = portal
+        self.environ = environ
+        self.trailers: list[tuple[str, str]] = []
+        self._body = RequestBody(environ, limits.body_piece_bytes, limits.body_max_bytes)
+        scope = scope_from_environ(environ)
+        scope["extensions"] = extensions_from_environ(environ)
+        scope[ENVIRON_KEY] = environ
+        self._gate = portal.new_gate()
+        self._exchange = Exchange(host, scope, self._gate, copy_context(), has_body=not self._body.is_empty)
+        self.response = self._exchange.response
+
+    def serve(self, start_response: StartResponse) -> Iterable[bytes]:
+        """Wait for the beginning of the response, start it, and return the rest (A-002, A-003, A-071, A-080)."""
+        exchange, response = self._exchange, self.response
+        try:
+            self._post(exchange.begin)
+        except LoopGoneError:
+            raise refusal() from None
+        try:
+            block = self._take()
+            if self.file is not None:
+                return self._file_response(start_response, self.file)
+            start_response(response.status, response.headers)
+        except BaseException:  # also what a signal or a killed greenlet brings (A-090)
+            self.leave()
+            raise
+        if block is None:
+            self._is_over = True
+            return WholeResponse([b""] if response.carries_content else [])
+        if exchange.is_output_over and not exchange.outbox and exchange.failure is None:
+            self._is_over = True
+            return WholeResponse([block])
+        return Blocks(self, block)
+
+    def next_block(self) -> bytes | None:
+        """Return the next block when it is there, None at the end; the server has taken the last one.
+
+        Raises:
+            Exception: the response broke off.
+        """
+        if self._is_over:
+            return None
+        exchange = self._exchange
+        try:
+            if not exchange.is_output_over or exchange.outbox or exchange.failure is not None:
+                with suppress(LoopGoneError):  # noticed where it is waited for
+                    self._post(exchange.asked_for_more)
+                block = self._take()
+                if block is not None:
+                    return block
+        except BaseException:
+            self.leave()
+            raise
+        self._is_over = True
+        return None
+
+    def leave(self) -> None:
+        """Nobody takes the response any more; tell the exchange, once. Any thread; does not wait."""
+        if not self._is_over:
+            self._is_over = True
+            with suppress(LoopGoneError):
+                self._post(self._exchange.servant_has_gone)
+
+    def _post(self, callback: Callable[[], None]) -> None:
+        self._portal.port.post(callback)
+
+    def _take(self) -> bytes | None:
+        """Return the next block when it is there; None at the end. Does errands and reads on the way."""
+        exchange = self._exchange
+        outbox = exchange.outbox
+        while True:
+            if outbox:
+                item = outbox.popleft()
+                if type(item) is bytes:
+                    return item
+                self._run(item)  # type: ignore[arg-type]  # an errand
+            elif exchange.is_output_over:
+                if outbox:  # put there after the first look
+                    continue
+                if exchange.failure is not None:
+                    self._raise_failure()
+                return None
+            elif exchange.wants_body:
+                exchange.wants_body = False
+                self._read()
+            elif not self._gate.wait(_LOOK_EVERY_S):
+                self._wait_longer()
+
+    def _raise_failure(self) -> None:
+        failure, self._exchange.failure = self._exchange.failure, None
+        self._is_over = True
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # its traceback holds this frame
+
+    def _run(self, errand: Errand) -> None:
+        try:
+            errand.run(self)
+        except Exception as error:  # noqa: BLE001 - raised on the loop, out of send()
+            errand.error = error
+        errand.post_done(errand.done)
+
+    def _read(self) -> None:
+        """Read one piece of the request body; what goes wrong is the end of the request (A-047, A-090)."""
+        piece, is_last = self._body.read()
+        self._post(partial(self._exchange.body_came, piece, is_last=is_last))
+
+    def _file_response(self, start_response: StartResponse, file: BinaryIO) -> Iterable[bytes]:
+        """Give the file to the server as the response object itself, so that it may use its own way."""
+        self._is_over = True
+        try:
+            start_response(self.response.status, self.response.headers)
+            if self.response.carries_content:
+                wrapped: Iterable[bytes] = self.environ[FILE_WRAPPER_KEY](file, _FILE_BLOCK_BYTES)
+                return wrapped
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+        return WholeResponse()
+
+    def _wait_longer(self) -> None:
+        """Wait for the application, looking up from time to time.
+
+        Raises:
+            ClientDisconnected: the client has left, and the server lets one know.
+            ApplicationTimeout: the application has been silent for too long.
+            LoopStalled: the loop does not take the request up.
+            PortalError: the loop has ended.
+        """
+        exchange, limits = self._exchange, self._host.limits
+        if not self._has_probed:
+            self._has_probed = True
+            self._probe = client_probe(self.environ)
+        since_s = time.monotonic() - _LOOK_EVERY_S
+        while True:
+            if not self._portal.is_running and not exchange.is_output_over:
+                raise PortalError("the event loop ended while the request was waiting for it")
+            if self._probe is not None and self._probe():
+                raise ClientDisconnected(errno.EPIPE, "the client left before the application answered")
+            waited_s = time.monotonic() - since_s
+            if not exchange.has_begun:
+                self._check_loop(waited_s)
+            elif limits.app_wait_s is not None and waited_s > limits.app_wait_s:
+                logger.error("%r: the application has been silent for %.1f s; given up", exchange, waited_s)
+                raise ApplicationTimeout(limits.app_wait_s)
+            if self._gate.wait(_LOOK_EVERY_S):
+                return
+
+    def _check_loop(self, waited_s: float) -> None:
+        limits = self._host.limits
+        limit_s = limits.loop_wait_s
+        if self._host.phase in (HostPhase.NEW, HostPhase.STARTING):
+            if limits.startup_s is None:
+                return
+            limit_s += limits.startup_s
+        if waited_s > limit_s:
+            raise LoopStalled(waited_s, self._portal.where())

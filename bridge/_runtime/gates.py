@@ -1,0 +1,138 @@
+"""How a thread waits for an event loop that runs in another thread.
+
+A gate is a binary semaphore for one waiting thread. The protocol that loses no wake-up: the loop changes what it has to
+say first and opens the gate second; the thread passes the gate first and looks second. A gate may be open without
+news, so the thread looks and waits again.
+
+In a process patched by gevent the thread is a greenlet, which must not block its hub; the hub is woken through its own
+thread-safe watcher. Eventlet has no such thing that works without its hub being polled; it is refused.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Gate(Protocol):
+    """Where one thread waits."""
+
+    def open(self) -> None:
+        """Let the thread pass, now or when it comes. Loop thread only."""
+        ...
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the gate is open, and close it behind; return False when the time is up. One thread."""
+        ...
+
+
+class ThreadGate:
+    """A gate for an ordinary thread, over one lock.
+
+    ``_is_open`` is set by the loop before it releases the lock and cleared by the thread after it got it, so the lock
+    is released once for each time it is acquired.
+    """
+
+    __slots__ = ("_is_open", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._is_open = False
+
+    def open(self) -> None:
+        if not self._is_open:
+            self._is_open = True
+            self._lock.release()
+
+    def wait(self, timeout_s: float) -> bool:
+        if self._lock.acquire(True, timeout_s):  # noqa: FBT003 - positional: on the path of every request
+            self._is_open = False
+            return True
+        return False
+
+
+class _Hub:
+    """One gevent hub: events are set in its thread, on behalf of other threads."""
+
+    def __init__(self, hub: Any) -> None:
+        self._events: deque[Any] = deque()
+        # ref=False: a process that has nothing else to do may end.
+        self._watcher = hub.loop.async_(ref=False)
+        self._watcher.start(self._deliver)
+
+    def set_soon(self, event: Any) -> None:
+        """Set the event in the hub's thread. Any thread."""
+        self._events.append(event)
+        self._watcher.send()
+
+    def _deliver(self) -> None:
+        while self._events:
+            self._events.popleft().set()
+
+
+class GeventGate:
+    """A gate for a greenlet: it waits cooperatively."""
+
+    __slots__ = ("_event", "_hub")
+
+    def __init__(self, hub: _Hub, event: Any) -> None:
+        self._hub = hub
+        self._event = event
+
+    def open(self) -> None:
+        self._hub.set_soon(self._event)
+
+    def wait(self, timeout_s: float) -> bool:
+        if self._event.wait(timeout_s):
+            self._event.clear()
+            return True
+        return False
+
+
+def is_gevent_patched() -> bool:
+    """Tell whether gevent has replaced this process' threads by greenlets."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+def is_eventlet_patched() -> bool:
+    """Tell whether eventlet has replaced this process' threads by green ones."""
+    patcher = sys.modules.get("eventlet.patcher")
+    return patcher is not None and bool(patcher.is_monkey_patched("thread"))
+
+
+def gate_maker() -> Callable[[], Gate]:
+    """Return what makes gates for the threads of this process; each is made by the thread that will wait."""
+    return _gevent_gates() if is_gevent_patched() else ThreadGate
+
+
+def _gevent_gates() -> Callable[[], Gate]:
+    gevent, event = sys.modules["gevent"], __import__("gevent.event", fromlist=["Event"])
+    hubs: dict[Any, _Hub] = {}
+
+    def make() -> Gate:
+        current = gevent.get_hub()
+        hub = hubs.get(current)
+        if hub is None:
+            hub = hubs[current] = _Hub(current)  # by the hub's own thread, so nobody else makes it meanwhile
+        return GeventGate(hub, event.Event())
+
+    return make
+
+
+def start_native_thread(run: Callable[[], None], name: str) -> threading.Thread | None:
+    """Start a daemon thread of the operating system; return it, or None where gevent hides it. Any thread.
+
+    Raises:
+        RuntimeError: the system has no thread left, or the interpreter is shutting down.
+    """
+    if is_gevent_patched():
+        sys.modules["gevent.monkey"].get_original("_thread", "start_new_thread")(run, ())
+        return None
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,82 @@
+"""Request fields the other way: ``HTTP_*`` keys of an environ to ASGI header pairs, and what is known of the body.
+
+Facts:
+
+- The way from a field to its key loses the case of the name and the difference of ``-`` and ``_``, and the server has
+  joined repeats. So every name comes out with dashes, and a joined value stays one pair: only its sender knows
+  whether its commas separate (A-028).
+- Nginx, Apache and uWSGI set ``CONTENT_TYPE`` and ``CONTENT_LENGTH`` to ``""`` where there was no field (A-027).
+- Not every key that begins with ``HTTP`` is a field: ``HTTPS`` is not, nor are a server's own keys, which have a dot.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.errors import BadRequest
+from bridge.translate.strings import octets_from_native
+from bridge.types import HeaderPairs
+
+_TOKEN = re.compile(r"[!#$%&'*+^`|~0-9a-z-]+").fullmatch  # RFC 9110 section 5.6.2, lower case, without "_" and "."
+_DIGITS = re.compile("[0-9]{1,18}").fullmatch  # RFC 9110 section 8.6; 18 digits fit in 64 bits
+
+_PREFIX = "HTTP_"
+_ORDINARY_NAMES = (
+    "accept accept-charset accept-encoding accept-language authorization cache-control connection cookie date dnt "
+    "expect forwarded from host if-match if-modified-since if-none-match if-range if-unmodified-since origin pragma "
+    "priority range referer sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode "
+    "sec-fetch-site sec-fetch-user te traceparent tracestate transfer-encoding upgrade upgrade-insecure-requests "
+    "user-agent via x-csrf-token x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-real-ip "
+    "x-request-id x-requested-with"
+).split()
+# A table instead of a cache: what clients send cannot make it grow.
+_KNOWN_NAMES = {
+    **{_PREFIX + name.upper().replace("-", "_"): name.encode("ascii") for name in _ORDINARY_NAMES},
+    "CONTENT_TYPE": b"content-type",
+    "CONTENT_LENGTH": b"content-length",
+    "HTTP_CONTENT_TYPE": b"",
+    "HTTP_CONTENT_LENGTH": b"",
+}
+# Without a value they say nothing; an empty Host is granian's word for none (A-027, A-030).
+_LEFT_OUT_IF_EMPTY = frozenset({b"content-type", b"content-length", b"host"})
+
+
+def request_headers_from_environ(environ: Mapping[str, Any]) -> HeaderPairs:
+    """Return the request's header pairs, in the order of the environ, which is only read.
+
+    Spec: ASGI HTTP "HTTP Connection Scope"; RFC 3875 section 4.1.18; A-026 to A-030.
+    """
+    pairs: HeaderPairs = []
+    known_name = _KNOWN_NAMES.get
+    for key, value in environ.items():
+        name = known_name(key)
+        if name is None:
+            # A subclass of str, or no str at all, may come from anywhere.
+            if not isinstance(key, str) or key[:5] != _PREFIX:
+                continue
+            text = key[5:].lower().replace("_", "-")
+            if not _TOKEN(text):
+                continue
+            name = text.encode("ascii")
+        if not name or not isinstance(value, str) or (not value and name in _LEFT_OUT_IF_EMPTY):
+            continue
+        pairs.append((name, value.encode("ascii") if value.isascii() else octets_from_native(value)))
+    return pairs
+
+
+def content_length_from_environ(environ: Mapping[str, Any]) -> int | None:
+    """Return the length of the request body that the environ announces, or None.
+
+    Raises:
+        BadRequest: CONTENT_LENGTH is not ASCII digits (A-031).
+    """
+    text = environ.get("CONTENT_LENGTH")
+    if text is None or text == "":
+        return None
+    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
+        return text  # a careless server; what it means is plain
+    if not isinstance(text, str) or not _DIGITS(text):
+        raise BadRequest("The request's Content-Length is not a number.")
+    return int(text)
