@@ -10,14 +10,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal, TypedDict, Unpack, cast
 
 from bridge._asgi_hosting.detection import is_asgi, is_two_step, single_callable
-from bridge._asgi_hosting.host import Host
+from bridge._asgi_hosting.host import Host, refuse_eventlet
 from bridge._asgi_hosting.hosting import Hosting
 from bridge._asgi_hosting.servant import serve
-from bridge._runtime.gates import is_eventlet_patched
-from bridge._runtime.portal import PortalError, own_portal, shared_portal
+from bridge._runtime.portal import own_portal, shared_portal
 from bridge._runtime.processes import PerProcess
 from bridge.limits import Limits
 from bridge.types import ASGIApp, Environ, StartResponse, WSGIApp
@@ -67,7 +67,8 @@ class ASGIToWSGI:
 
     Raises:
         TypeError: an argument of a wrong type.
-        RuntimeError: the process is patched by eventlet, under which no event loop can run.
+        ImportError: the event loop is not installed; the message names the extra.
+        EventLoopError: the process is patched by eventlet, under which no event loop can run.
 
     Runs on: called by any number of threads at once; the application runs on the loop's thread, which is not the main
     thread (so it cannot install signal handlers).
@@ -90,11 +91,9 @@ class ASGIToWSGI:
         _check_choice("lifespan", lifespan, ("auto", "on", "off"))
         _check_choice("event_loop", event_loop, ("auto", "asyncio", "uvloop", "trio"))
         _check_choice("on_error", on_error, ("raise", "respond"))
-        if is_eventlet_patched():
-            raise PortalError(
-                "eventlet has replaced this process' threads, and an event loop needs a real one; use gevent, or "
-                "threads (gunicorn: --worker-class gthread)"
-            )
+        refuse_eventlet()
+        if event_loop in ("uvloop", "trio") and find_spec(event_loop) is None:
+            raise ImportError(f"{event_loop} is not installed; pip install 'wsgi-asgi-bridge[{event_loop}]'")
         self.app = app
         hosting = Hosting(
             app=single_callable(app) if is_two_step(app) else app,

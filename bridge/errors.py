@@ -102,7 +102,11 @@ class ApplicationTimeout(BridgeError, TimeoutError):
         self.waited_s = waited_s
 
 
-class LoopStalled(BridgeError, TimeoutError):
+class EventLoopError(BridgeError, RuntimeError):
+    """There is no event loop for an ASGI application: it cannot be started here, or it has ended."""
+
+
+class LoopStalled(EventLoopError, TimeoutError):
     """The event loop did not take a request up within ``Limits.loop_wait_s``: something blocks it.
 
     Attributes:

@@ -36,7 +36,7 @@ from bridge._asgi_hosting.hosting import logger
 from bridge._runtime.gates import Gate
 from bridge._runtime.loops import Signal
 from bridge._runtime.portal import Work
-from bridge.errors import ApplicationError, ClientDisconnected, RequestCancelled
+from bridge.errors import ApplicationError, ClientDisconnected, RequestCancelled, RequestRefused
 from bridge.translate import messages
 from bridge.translate.asgi_response import COMPLETE, ASGIResponse
 from bridge.types import Message, Scope
@@ -58,11 +58,13 @@ class Exchange:
     Attributes:
         response: the state of the response; the servant reads status and headers, once a block is in the outbox.
         has_begun: the loop has taken the request up.
+        is_refused: ``failure`` is the bridge's answer, not the application's error.
         is_answered: the response is complete; the application may go on in the background.
     """
 
     has_begun = False
     is_answered = False
+    is_refused = False
     is_output_over = False
     failure: BaseException | None = None
     wants_body = False
@@ -109,7 +111,12 @@ class Exchange:
         host = self._host
         try:
             if host.phase is not HostPhase.SERVING:
-                await host.serving()
+                try:
+                    await host.serving()
+                except RequestRefused as refused:
+                    self.is_refused = True
+                    self._fail(refused)
+                    return
                 if self._is_gone:  # nobody has waited for it
                     return
             if host.state is not None:

@@ -26,7 +26,7 @@ from bridge._runtime.bells import Bell
 from bridge._runtime.gates import Gate, is_eventlet_patched
 from bridge._runtime.loops import LoopGoneError
 from bridge._runtime.portal import Portal, PortalError, Work, default_loop_kind
-from bridge.errors import LifespanError, RequestRefused
+from bridge.errors import EventLoopError, LifespanError, RequestRefused
 
 if TYPE_CHECKING:
     from bridge._asgi_hosting.exchange import Exchange
@@ -84,30 +84,25 @@ class Host:
 
         Raises:
             RequestRefused: the host has been shut down.
-            PortalError: no loop can be had.
-            RuntimeError: called on the loop, which would wait for itself.
+            EventLoopError: no loop can be had, or this was called on the loop, which would wait for itself.
         """
         portal = self.portal if self._has_entered else self._enter_portal()
         if portal.thread_id == threading.get_ident():
-            raise RuntimeError(
+            raise EventLoopError(
                 "this WSGI application was called on the event loop that it needs to run; call it in another thread"
             )
         return portal
 
     def _enter_portal(self) -> Portal:
-        if is_eventlet_patched():
-            raise PortalError(
-                "eventlet has replaced this process' threads, and an event loop needs a real one; use gevent, or "
-                "threads (gunicorn: --worker-class gthread)"
-            )
+        refuse_eventlet()
         if not self._entering.acquire(timeout=self.limits.loop_wait_s):
-            raise PortalError("another thread has been starting the event loop for too long")
+            raise EventLoopError("another thread has been starting the event loop for too long")
         try:
             while not self._has_entered:
                 if self.phase in (HostPhase.CLOSING, HostPhase.CLOSED):
                     raise refusal()
                 portal = self.hosting.find_portal(self.hosting.loop_kind or default_loop_kind())
-                if portal.enter(self):  # else its last tenant has just left: another one
+                if _enter(portal, self):  # else its last tenant has just left: another one
                     self.portal = portal
                     self._changed = Bell(portal.port.new_signal)
                     self._has_entered = True
@@ -120,7 +115,7 @@ class Host:
 
         Raises:
             LifespanError: it failed, or took too long.
-            PortalError: no loop can be had.
+            EventLoopError: no loop can be had.
         """
         portal = self.entered_portal()
         limit_s = self.limits.startup_s
@@ -152,7 +147,7 @@ class Host:
             return
         portal = self.portal
         if portal.thread_id == threading.get_ident():
-            raise RuntimeError("shutdown() was called on the event loop that it needs; call it in another thread")
+            raise EventLoopError("shutdown() was called on the event loop that it needs; call it in another thread")
         gate = portal.new_gate()
 
         def begin() -> None:
@@ -245,7 +240,6 @@ class Host:
         if self.failure is not None:
             raise LifespanError(self.failure.phase, str(self.failure)) from self.failure
         if self.phase is not HostPhase.SERVING:
-            self.refused += 1
             raise refusal()
 
     def ended(self, exchange: Exchange) -> None:
@@ -302,3 +296,23 @@ class Host:
 def refusal() -> RequestRefused:
     """Return the answer to requests after the shutdown has begun."""
     return RequestRefused(503, "The application is shutting down.")
+
+
+def refuse_eventlet() -> None:
+    """Refuse to work where eventlet rules.
+
+    Raises:
+        EventLoopError: the process is patched by eventlet.
+    """
+    if is_eventlet_patched():
+        raise EventLoopError(
+            "eventlet has replaced this process' threads, and an event loop needs a real one; use gevent, or threads "
+            "(gunicorn: --worker-class gthread)"
+        )
+
+
+def _enter(portal: Portal, host: Host) -> bool:
+    try:
+        return portal.enter(host)
+    except PortalError as error:
+        raise EventLoopError(f"{error} (uWSGI needs --enable-threads)") from error

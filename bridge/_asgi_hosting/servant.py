@@ -27,8 +27,14 @@ from bridge._asgi_hosting.hosting import logger
 from bridge._asgi_hosting.offers import FILE_WRAPPER_KEY, client_probe, extensions_from_environ
 from bridge._asgi_hosting.request_body import RequestBody
 from bridge._runtime.loops import LoopGoneError
-from bridge._runtime.portal import PortalError
-from bridge.errors import ApplicationTimeout, ClientDisconnected, LoopStalled, RequestRefused
+from bridge.errors import (
+    ApplicationTimeout,
+    BodyTooLarge,
+    ClientDisconnected,
+    EventLoopError,
+    LoopStalled,
+    RequestRefused,
+)
 from bridge.translate.scope import scope_from_environ
 from bridge.translate.status import status_from_code
 from bridge.types import Environ, StartResponse
@@ -45,9 +51,13 @@ def serve(host: Host, environ: Environ, start_response: StartResponse) -> Iterab
     Raises:
         Exception: what the application raised, or what is wrong with it, before the response began.
     """
+    servant: Servant | None = None
     try:
-        return Servant(host, environ).serve(start_response)
+        servant = Servant(host, environ)
+        return servant.serve(start_response)
     except RequestRefused as refused:
+        if servant is not None and not servant.is_refused:
+            raise  # the application's own
         host.refused += 1
         return _plain_response(start_response, refused.status, refused.reason)
     except Exception:
@@ -76,7 +86,10 @@ class Servant:
         response: the state of the response.
         file: the file that is the whole content, if an errand opened one.
         trailers: the trailers left with the server so far.
+        is_refused: the bridge, not the application, refuses the request.
     """
+
+    is_refused = False
 
     file: BinaryIO | None = None
     _probe: Callable[[], bool] | None = None
@@ -104,6 +117,7 @@ class Servant:
         try:
             self._post(exchange.begin)
         except LoopGoneError:
+            self.is_refused = self._is_over = True
             raise refusal() from None
         try:
             block = self._take()
@@ -178,6 +192,7 @@ class Servant:
     def _raise_failure(self) -> None:
         failure, self._exchange.failure = self._exchange.failure, None
         self._is_over = True
+        self.is_refused = self._exchange.is_refused
         try:
             if failure is not None:
                 raise failure
@@ -193,7 +208,11 @@ class Servant:
 
     def _read(self) -> None:
         """Read one piece of the request body; what goes wrong is the end of the request (A-047, A-090)."""
-        piece, is_last = self._body.read()
+        try:
+            piece, is_last = self._body.read()
+        except BodyTooLarge:
+            self.is_refused = True
+            raise
         self._post(partial(self._exchange.body_came, piece, is_last=is_last))
 
     def _file_response(self, start_response: StartResponse, file: BinaryIO) -> Iterable[bytes]:
@@ -217,7 +236,7 @@ class Servant:
             ClientDisconnected: the client has left, and the server lets one know.
             ApplicationTimeout: the application has been silent for too long.
             LoopStalled: the loop does not take the request up.
-            PortalError: the loop has ended.
+            EventLoopError: the loop has ended.
         """
         exchange, limits = self._exchange, self._host.limits
         if not self._has_probed:
@@ -226,7 +245,7 @@ class Servant:
         since_s = time.monotonic() - _LOOK_EVERY_S
         while True:
             if not self._portal.is_running and not exchange.is_output_over:
-                raise PortalError("the event loop ended while the request was waiting for it")
+                raise EventLoopError("the event loop ended while the request was waiting for it")
             if self._probe is not None and self._probe():
                 raise ClientDisconnected(errno.EPIPE, "the client left before the application answered")
             waited_s = time.monotonic() - since_s

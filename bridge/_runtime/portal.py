@@ -131,8 +131,8 @@ class Portal:
 
     def _has_not_started(self, timeout_s: float) -> PortalError:
         return PortalError(
-            f"the thread of the event loop did not come to life within {timeout_s} s; the server must let Python run "
-            "threads (uWSGI: --enable-threads)"
+            f"the thread of the event loop did not come to life within {timeout_s} s; this process does not let Python "
+            "run threads"
         )
 
     def leave(self, tenant: Tenant) -> None:
