@@ -22,8 +22,10 @@ QUESTIONS = (
     "under_servers",
     "memory",
     "dropped_streams",
+    "under_wsgi_servers",
+    "wsgi_memory",
 )
-PACKAGES = ("a2wsgi", "asgiref", "starlette", "uvicorn", "uvloop", "httptools", "waitress", "gunicorn")
+PACKAGES = ("a2wsgi", "asgiref", "starlette", "uvicorn", "uvloop", "httptools", "waitress", "gunicorn", "granian")
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ import anyio
 import anyio.lowlevel
 
 from bridge._asgi_hosting.errands import Errand, FileErrand, HintErrand, TrailersErrand
-from bridge._asgi_hosting.host import Host, HostPhase
+from bridge._asgi_hosting.host import SERVING, Host
 from bridge._asgi_hosting.hosting import logger
 from bridge._runtime.gates import Gate
 from bridge._runtime.loops import Signal
@@ -39,6 +39,7 @@ from bridge._runtime.portal import Work
 from bridge.errors import ApplicationError, ClientDisconnected, RequestCancelled, RequestRefused
 from bridge.translate import messages
 from bridge.translate.asgi_response import COMPLETE, ASGIResponse
+from bridge.translate.messages import RESPONSE_BODY, RESPONSE_START
 from bridge.types import Message, Scope
 
 
@@ -89,7 +90,6 @@ class Exchange:
         self._gate = gate
         self._context = context
         self._has_body = has_body
-        self._new_signal: Callable[[], Signal] = host.portal.port.new_signal
 
     def __repr__(self) -> str:
         state = "answered" if self.is_answered else "abandoned by its client" if self._is_gone else "open"
@@ -110,7 +110,7 @@ class Exchange:
     async def _run(self) -> None:
         host = self._host
         try:
-            if host.phase is not HostPhase.SERVING:
+            if host.phase is not SERVING:
                 try:
                     await host.serving()
                 except RequestRefused as refused:
@@ -243,7 +243,7 @@ class Exchange:
         if not self._has_body and not self._body_is_over:
             self._body_is_over = True
             return messages.request(b"", more_body=False)
-        receiver = _Receiver(self._new_signal())
+        receiver = _Receiver(self._host.portal.port.new_signal())
         if self._receivers is None:
             self._receivers = deque()
         self._receivers.append(receiver)
@@ -317,7 +317,7 @@ class Exchange:
                 return
         if self._is_gone:
             raise _client_has_left()
-        if kind == messages.RESPONSE_BODY:
+        if kind == RESPONSE_BODY:
             body = self.response.body(message)
             if self.response.phase is COMPLETE:
                 if body:
@@ -330,7 +330,7 @@ class Exchange:
                 await self._until_asked(self._put)
             else:
                 await self._swallow()
-        elif kind == messages.RESPONSE_START:
+        elif kind == RESPONSE_START:
             self.response.start(message)
         else:
             await self._send_unusual(kind, message)
@@ -339,7 +339,7 @@ class Exchange:
         """Wait until the server has asked for what comes after the item of that number."""
         taken = self._taken
         if taken is None:
-            taken = self._taken = self._new_signal()
+            taken = self._taken = self._host.portal.port.new_signal()
         while self._asked < number:
             if self._is_gone:
                 raise _client_has_left()
@@ -349,7 +349,7 @@ class Exchange:
         """Wait until the outbox has been emptied, in the order of the callers (A-068)."""
         if self._turns is None:
             self._turns = deque()
-        turn = self._new_signal()
+        turn = self._host.portal.port.new_signal()
         self._turns.append(turn)
         try:
             while (self._put != self._asked or self._turns[0] is not turn) and not (self.is_answered or self._is_gone):

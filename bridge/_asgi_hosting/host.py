@@ -46,6 +46,10 @@ class HostPhase(Enum):
     CLOSED = "shut down"
 
 
+SERVING = HostPhase.SERVING
+"""The phase of nearly every request, by a shorter way."""
+
+
 class Host:
     """One application in one process. Making one starts nothing.
 

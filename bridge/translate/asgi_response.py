@@ -110,7 +110,7 @@ class ASGIResponse:
 
         Spec: ASGI HTTP "Response Start - send event"; A-058 to A-066.
         """
-        if (self.phase, messages.RESPONSE_START) not in TRANSITIONS:
+        if self.phase is not NEW:  # as the table says, by a shorter way
             self._complain(messages.RESPONSE_START)
         code = _status_code(message)
         has_trailers = bool(message.get("trailers"))

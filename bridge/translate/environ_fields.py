@@ -36,8 +36,17 @@ _KNOWN_NAMES = {
     **{_PREFIX + name.upper().replace("-", "_"): name.encode("ascii") for name in _ORDINARY_NAMES},
     "CONTENT_TYPE": b"content-type",
     "CONTENT_LENGTH": b"content-length",
-    "HTTP_CONTENT_TYPE": b"",
-    "HTTP_CONTENT_LENGTH": b"",
+    # No fields: the second spelling of two that have keys of their own, and what stands in every environ beside fields.
+    **dict.fromkeys(("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"), b""),
+    **dict.fromkeys(
+        (
+            "GATEWAY_INTERFACE PATH_INFO QUERY_STRING RAW_URI REMOTE_ADDR REMOTE_HOST REMOTE_PORT REQUEST_METHOD "
+            "REQUEST_URI SCRIPT_NAME SERVER_NAME SERVER_PORT SERVER_PROTOCOL SERVER_SOFTWARE wsgi.errors "
+            "wsgi.file_wrapper wsgi.input wsgi.input_terminated wsgi.multiprocess wsgi.multithread wsgi.run_once "
+            "wsgi.url_scheme wsgi.version"
+        ).split(),
+        b"",
+    ),
 }
 # Without a value they say nothing; an empty Host is granian's word for none.
 _LEFT_OUT_IF_EMPTY = frozenset({b"content-type", b"content-length", b"host"})
@@ -52,7 +61,9 @@ def request_headers_from_environ(environ: Mapping[str, Any]) -> HeaderPairs:
     known_name = _KNOWN_NAMES.get
     for key, value in environ.items():
         name = known_name(key)
-        if name is None:
+        if not name:
+            if name is not None:
+                continue
             # A subclass of str, or no str at all, may come from anywhere.
             if not isinstance(key, str) or key[:5] != _PREFIX:
                 continue
@@ -60,9 +71,12 @@ def request_headers_from_environ(environ: Mapping[str, Any]) -> HeaderPairs:
             if not _TOKEN(text):
                 continue
             name = text.encode("ascii")
-        if not name or not isinstance(value, str) or (not value and name in _LEFT_OUT_IF_EMPTY):
+        if not isinstance(value, str) or (not value and name in _LEFT_OUT_IF_EMPTY):
             continue
-        pairs.append((name, value.encode("ascii") if value.isascii() else octets_from_native(value)))
+        try:
+            pairs.append((name, value.encode("latin-1")))
+        except UnicodeEncodeError:
+            pairs.append((name, octets_from_native(value)))
     return pairs
 
 

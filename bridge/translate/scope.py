@@ -49,9 +49,10 @@ def scope_from_environ(environ: Mapping[str, Any]) -> Scope:
     Spec: ASGI HTTP "HTTP Connection Scope", "WSGI Compatibility"; A-010 to A-030.
     """
     get = environ.get
-    root_path = text_from_native(get("SCRIPT_NAME") or "")
     path = text_from_native(get("PATH_INFO") or "")
+    root_path = get("SCRIPT_NAME") or ""
     if root_path:
+        root_path = text_from_native(root_path)
         stripped = root_path.rstrip("/")
         if path[:1] not in ("/", "") and stripped != root_path:
             path = "/" + path  # the slash between the two stood in SCRIPT_NAME
@@ -62,14 +63,16 @@ def scope_from_environ(environ: Mapping[str, Any]) -> Scope:
         path = "*"  # OPTIONS *, which some servers give as an empty path (A-025)
     elif not path:
         path = "/"
+    protocol = get("SERVER_PROTOCOL")
+    query = get("QUERY_STRING")
     scope: Scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
-        "http_version": _HTTP_VERSIONS.get(get("SERVER_PROTOCOL") or "") or _unusual_version(get("SERVER_PROTOCOL")),
+        "http_version": "1.1" if protocol == "HTTP/1.1" else _unusual_version(protocol),
         "method": str(get("REQUEST_METHOD") or "GET").upper(),
         "scheme": get("wsgi.url_scheme") or "http",
         "path": path,
-        "query_string": octets_from_native(get("QUERY_STRING") or ""),
+        "query_string": octets_from_native(query) if query else b"",
         "root_path": root_path,
         "headers": request_headers_from_environ(environ),
         "client": client_from_environ(environ),
@@ -77,8 +80,10 @@ def scope_from_environ(environ: Mapping[str, Any]) -> Scope:
         "extensions": {},
     }
     if uri:
-        raw_path = _raw_path(uri, path)
-        if raw_path is not None:
+        # Nothing escaped and nothing to replace: nearly every request.
+        if uri == path and "%" not in path and path.isascii() and "?" not in path and "#" not in path:
+            scope["raw_path"] = path.encode()
+        elif (raw_path := _raw_path(uri, path)) is not None:
             scope["raw_path"] = raw_path
     return scope
 
@@ -99,9 +104,6 @@ def _raw_path(uri: object, path: str) -> bytes | None:
         raw_path = target.encode("latin-1") or b"/"
     except UnicodeEncodeError:
         return None
-    # Nothing escaped and nothing to replace: nearly every request.
-    if target == path and "%" not in target and path.isascii():
-        return raw_path
     return raw_path if unquote_to_bytes(raw_path).decode("utf-8", "replace") == path else None
 
 
@@ -126,7 +128,7 @@ def _server(name: object, port: object) -> tuple[str, int | None] | None:
 def _port(port: object) -> int | None:
     """Return a port number, from text or from the number werkzeug gives; None where it is neither."""
     if isinstance(port, str):
-        if not (port.isascii() and port.isdigit() and len(port) <= 5):  # noqa: PLR2004 - digits of 65535
+        if not (port.isdigit() and port.isascii() and len(port) <= 5):  # noqa: PLR2004 - digits of 65535
             return None
         port = int(port)
     if isinstance(port, int) and 0 <= port <= _PORT_MAX:

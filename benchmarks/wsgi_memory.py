@@ -1,0 +1,31 @@
+"""How much memory does a large transfer of an ASGI application take on a WSGI server? Peak resident size of gunicorn's
+worker (gthread) during 512 MB up or down, against what it had when idle.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks import servers
+from benchmarks.memory import download, resident_mib, upload
+from benchmarks.settings import Settings, Table
+
+
+def run(settings: Settings) -> list[Table]:
+    size_mib = settings.pick(512, 64)
+    table = Table(title=f"Memory for {size_mib} MiB", head=("", "idle, MiB", "peak, MiB", "more, MiB"))
+    if not Path("/proc/self/status").exists():
+        table.notes.append("Skipped: there is no /proc to read memory from.")
+        return [table]
+    command = ("gunicorn", "-k", "gthread", "--threads", "4", "--timeout", "120", "--bind", "127.0.0.1:{port}")
+    for name, transfer in {
+        "upload": lambda url: upload(url, size_mib),
+        "download": lambda url: download(url, f"/down/{size_mib}", size_mib),
+    }.items():
+        with servers.server(*command, "benchmarks.served_by_wsgi:transfers", path="/down/1") as (url, pid):
+            worker = int(Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()[0])
+            idle = resident_mib(worker, "VmRSS")  # after one request: everything has been imported
+            transfer(url)
+            peak = resident_mib(worker, "VmHWM")
+        table.rows.append((name, f"{idle:.0f}", f"{peak:.0f}", f"{peak - idle:.1f}"))
+    return [table]
