@@ -24,6 +24,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 9110 secti
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*").fullmatch
 _DIGITS = re.compile("[0-9]{1,18}").fullmatch
 
+_CONTENT_LENGTH = "content-length"
 _LEFT_OUT = frozenset(name.decode("ascii") for name in HOP_BY_HOP) | {"status"}
 
 _ORDINARY_NAMES = (
@@ -35,6 +36,23 @@ _ORDINARY_NAMES = (
     b"x-content-type-options x-frame-options x-request-id x-xss-protection"
 ).split()
 _KNOWN_NAMES = {name: name.decode("ascii") for name in _ORDINARY_NAMES}
+# The pairs that stand in most responses letter by letter, as a table: nothing can make it grow.
+_KNOWN_PAIRS = {
+    (name, value): (name.decode("ascii"), value.decode("ascii"))
+    for name, values in {
+        b"cache-control": (b"no-cache", b"no-store"),
+        b"content-type": (
+            b"application/json",
+            b"application/octet-stream",
+            b"text/event-stream",
+            b"text/event-stream; charset=utf-8",
+            b"text/html; charset=utf-8",
+            b"text/plain",
+            b"text/plain; charset=utf-8",
+        ),
+    }.items()
+    for value in values
+}
 
 
 def native_fields_from_pairs(pairs: Any) -> tuple[list[tuple[str, str]], int | None]:
@@ -55,7 +73,7 @@ def native_fields_from_pairs(pairs: Any) -> tuple[list[tuple[str, str]], int | N
     """
     fields: list[tuple[str, str]] = []
     content_length: str | None = None
-    known_name = _KNOWN_NAMES.get
+    known_name, known_pair = _KNOWN_NAMES.get, _KNOWN_PAIRS.get
     try:
         entries = iter(pairs)
     except TypeError:
@@ -63,6 +81,13 @@ def native_fields_from_pairs(pairs: Any) -> tuple[list[tuple[str, str]], int | N
             f"headers are of type {type(pairs).__name__}; they must be an iterable of pairs of bytes", rule=_RULE
         ) from None
     for entry in entries:
+        try:
+            pair = known_pair(entry)
+        except TypeError:  # not hashable: a list
+            pair = None
+        if pair is not None:
+            fields.append(pair)
+            continue
         name, value = entry if type(entry) is tuple and len(entry) == 2 else _pair(entry)  # noqa: PLR2004
         if type(name) is not bytes or type(value) is not bytes:
             _check_bytes(name, value)
@@ -77,7 +102,7 @@ def native_fields_from_pairs(pairs: Any) -> tuple[list[tuple[str, str]], int | N
         if native_name is None:
             native_name = _checked_name(name)
             lowered = native_name.lower()
-            if lowered == "content-length":
+            if lowered == _CONTENT_LENGTH:
                 if content_length is not None and content_length == native_value:
                     continue
                 _check_length(native_value, content_length)
@@ -113,6 +138,8 @@ def _check_bytes(name: object, value: object) -> None:
 
 
 def _checked_name(name: bytes) -> str:
+    if name == b"content-length":  # in nearly every response
+        return _CONTENT_LENGTH
     if not _TOKEN(name):
         raise ApplicationValueError(
             f"{bytes(name)!r} is no header name (letters, digits and !#$%&'*+-.^_`|~)", rule=_RULE

@@ -112,7 +112,9 @@ class ASGIResponse:
         """
         if self.phase is not NEW:  # as the table says, by a shorter way
             self._complain(messages.RESPONSE_START)
-        code = _status_code(message)
+        code = message.get("status")
+        if type(code) is not int or not _STATUS_MIN <= code <= _STATUS_MAX:
+            code = _status_code(message)
         has_trailers = bool(message.get("trailers"))
         fields, content_length = native_fields_from_pairs(message.get("headers", ()))
         if code in NO_CONTENT_CODES:

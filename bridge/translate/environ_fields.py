@@ -65,7 +65,7 @@ def request_headers_from_environ(environ: Mapping[str, Any]) -> HeaderPairs:
             if name is not None:
                 continue
             # A subclass of str, or no str at all, may come from anywhere.
-            if not isinstance(key, str) or key[:5] != _PREFIX:
+            if not isinstance(key, str) or key[:5] != _PREFIX or not key.isascii():
                 continue
             text = key[5:].lower().replace("_", "-")
             if not _TOKEN(text):
