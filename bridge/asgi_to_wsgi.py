@@ -20,7 +20,7 @@ from bridge._asgi_hosting.servant import serve
 from bridge._runtime.portal import own_portal, shared_portal
 from bridge._runtime.processes import PerProcess
 from bridge.limits import Limits
-from bridge.types import ASGIApp, Environ, StartResponse, WSGIApp
+from bridge.types import AnyASGIApp, ASGIApp, Environ, StartResponse, WSGIApp
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class ASGIToWSGI:
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: AnyASGIApp,
         *,
         limits: Limits | None = None,
         lifespan: Literal["auto", "on", "off"] = "auto",
@@ -96,7 +96,7 @@ class ASGIToWSGI:
             raise ImportError(f"{event_loop} is not installed; pip install 'wsgi-asgi-bridge[{event_loop}]'")
         self.app = app
         hosting = Hosting(
-            app=single_callable(app) if is_two_step(app) else app,
+            app=single_callable(app) if is_two_step(app) else cast("ASGIApp", app),
             limits=limits or Limits(),
             lifespan=lifespan,
             loop_kind=None if event_loop == "auto" else event_loop,
@@ -160,7 +160,7 @@ def _release(hosts: PerProcess[Host]) -> None:
         host.begin_closing_soon()
 
 
-def to_wsgi(app: ASGIApp | WSGIApp, **options: Unpack[ASGIToWSGIOptions]) -> WSGIApp:
+def to_wsgi(app: AnyASGIApp | WSGIApp, **options: Unpack[ASGIToWSGIOptions]) -> WSGIApp:
     """Return ``app`` as a WSGI application.
 
     An ASGI application is wrapped in an `ASGIToWSGI` with the given options; a WSGI application comes back unchanged.
@@ -171,7 +171,7 @@ def to_wsgi(app: ASGIApp | WSGIApp, **options: Unpack[ASGIToWSGIOptions]) -> WSG
     """
     if not is_asgi(app):
         return cast("WSGIApp", app)
-    return ASGIToWSGI(cast("ASGIApp", app), **options)
+    return ASGIToWSGI(cast("AnyASGIApp", app), **options)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

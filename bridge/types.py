@@ -45,5 +45,8 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 """An ASGI 3 application."""
 
+AnyASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[object]]
+"""An ASGI 3 application as others type it: with asgiref's or a framework's own scopes and events."""
+
 HeaderPairs: TypeAlias = list[tuple[bytes, bytes]]
 """ASGI headers: pairs of ``bytes`` (name, value), names lower-case, order and repeats kept."""

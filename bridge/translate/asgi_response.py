@@ -119,7 +119,8 @@ class ASGIResponse:
         fields, content_length = native_fields_from_pairs(message.get("headers", ()))
         if code in NO_CONTENT_CODES:
             self.carries_content = False
-            if code == 204 and content_length is not None:  # noqa: PLR2004 - RFC 9110 section 8.6: MUST NOT (A-076)
+            # RFC 9110: MUST NOT with 204 (section 8.6); with 205 a client would wait for what is announced (15.3.6).
+            if content_length is not None and (code == 204 or (code == 205 and content_length)):  # noqa: PLR2004
                 fields = [field for field in fields if field[0].lower() != "content-length"]
                 content_length = None
         elif self._is_head:

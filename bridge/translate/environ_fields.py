@@ -23,6 +23,7 @@ _TOKEN = re.compile(r"[!#$%&'*+^`|~0-9a-z-]+").fullmatch  # RFC 9110 section 5.6
 _DIGITS = re.compile("[0-9]{1,18}").fullmatch  # RFC 9110 section 8.6; 18 digits fit in 64 bits
 
 _PREFIX = "HTTP_"
+_UNPREFIXED = frozenset({"content-type", "content-length"})
 _ORDINARY_NAMES = (
     "accept accept-charset accept-encoding accept-language authorization cache-control connection cookie date dnt "
     "expect forwarded from host if-match if-modified-since if-none-match if-range if-unmodified-since origin pragma "
@@ -68,7 +69,7 @@ def request_headers_from_environ(environ: Mapping[str, Any]) -> HeaderPairs:
             if not isinstance(key, str) or key[:5] != _PREFIX or not key.isascii():
                 continue
             text = key[5:].lower().replace("_", "-")
-            if not _TOKEN(text):
+            if not _TOKEN(text) or text in _UNPREFIXED:
                 continue
             name = text.encode("ascii")
         if not isinstance(value, str) or (not value and name in _LEFT_OUT_IF_EMPTY):

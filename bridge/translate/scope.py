@@ -13,6 +13,7 @@ Facts that shape this file:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -36,6 +37,7 @@ _HTTP_VERSIONS = {
 # What servers write for a peer that has no address: a unix socket, mostly.
 _NO_ADDRESS = frozenset({"", "-", "None", "unknown", "unix", "unix:"})
 _PORT_MAX = 65535
+_ESCAPED = re.compile("[%?#]").search
 
 
 def scope_from_environ(environ: Mapping[str, Any]) -> Scope:
@@ -49,28 +51,28 @@ def scope_from_environ(environ: Mapping[str, Any]) -> Scope:
     Spec: ASGI HTTP "HTTP Connection Scope", "WSGI Compatibility"; A-010 to A-030.
     """
     get = environ.get
-    path = text_from_native(get("PATH_INFO") or "")
-    root_path = get("SCRIPT_NAME") or ""
+    path = text_from_native(_native(get("PATH_INFO")))
+    root_path = _native(get("SCRIPT_NAME"))
+    uri = get("REQUEST_URI") or get("RAW_URI")
     if root_path:
         root_path = text_from_native(root_path)
         stripped = root_path.rstrip("/")
         if path[:1] not in ("/", "") and stripped != root_path:
             path = "/" + path  # the slash between the two stood in SCRIPT_NAME
         root_path = stripped
-        path = root_path + path
-    uri = get("REQUEST_URI") or get("RAW_URI")
+        path = path if path == "*" else root_path + path
     if uri == "*":
         path = "*"  # OPTIONS *, which some servers give as an empty path (A-025)
     elif not path:
         path = "/"
     protocol = get("SERVER_PROTOCOL")
-    query = get("QUERY_STRING")
+    query = _native(get("QUERY_STRING"))
     scope: Scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
         "http_version": "1.1" if protocol == "HTTP/1.1" else _unusual_version(protocol),
-        "method": str(get("REQUEST_METHOD") or "GET").upper(),
-        "scheme": get("wsgi.url_scheme") or "http",
+        "method": text_from_native(_native(get("REQUEST_METHOD")) or "GET").upper(),
+        "scheme": text_from_native(_native(get("wsgi.url_scheme")) or "http"),
         "path": path,
         "query_string": octets_from_native(query) if query else b"",
         "root_path": root_path,
@@ -81,11 +83,18 @@ def scope_from_environ(environ: Mapping[str, Any]) -> Scope:
     }
     if uri:
         # Nothing escaped and nothing to replace: nearly every request.
-        if uri == path and "%" not in path and path.isascii() and "?" not in path and "#" not in path:
+        if uri == path and path[0] == "/" and path.isascii() and _ESCAPED(path) is None:
             scope["raw_path"] = path.encode()
         elif (raw_path := _raw_path(uri, path)) is not None:
             scope["raw_path"] = raw_path
     return scope
+
+
+def _native(value: object) -> str:
+    """Return text as exactly ``str``, and ``""`` for what is no text at all (A-008)."""
+    if type(value) is str:
+        return value
+    return str.__str__(value) if isinstance(value, str) else ""
 
 
 def _unusual_version(protocol: object) -> str:
@@ -114,7 +123,7 @@ def client_from_environ(environ: Mapping[str, Any]) -> tuple[str, int] | None:
         return None
     if address == "localhost" and port == "None":
         return None  # waitress, on a unix socket
-    return address, _port(port) or 0
+    return text_from_native(address), _port(port) or 0
 
 
 def _server(name: object, port: object) -> tuple[str, int | None] | None:
@@ -122,7 +131,7 @@ def _server(name: object, port: object) -> tuple[str, int | None] | None:
         return None
     if name[0] == "[" and name[-1] == "]":
         name = name[1:-1]
-    return name, _port(port)
+    return text_from_native(name), _port(port)
 
 
 def _port(port: object) -> int | None:
@@ -131,6 +140,6 @@ def _port(port: object) -> int | None:
         if not (port.isdigit() and port.isascii() and len(port) <= 5):  # noqa: PLR2004 - digits of 65535
             return None
         port = int(port)
-    if isinstance(port, int) and 0 <= port <= _PORT_MAX:
+    if isinstance(port, int) and not isinstance(port, bool) and 0 <= port <= _PORT_MAX:
         return port
     return None

@@ -99,7 +99,7 @@ def tls_from_ssl_variables(environ: Mapping[str, Any]) -> dict[str, Any] | None:
     if not known:
         return None
     chain: list[str] = []
-    certificate: object = known.get("SSL_CLIENT_CERT")
+    certificate: object = environ.get("SSL_CLIENT_CERT")
     while isinstance(certificate, str) and certificate:
         chain.append(text_from_native(certificate))
         certificate = environ.get(f"SSL_CLIENT_CERT_CHAIN_{len(chain) - 1}")
