@@ -6,9 +6,8 @@ One request is one job on one worker thread; the event loop never runs applicati
 
 from __future__ import annotations
 
-import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack, cast
 
@@ -19,12 +18,13 @@ from bridge._runtime.workers import WorkerPool
 from bridge._wsgi_hosting.exchange import Exchange
 from bridge._wsgi_hosting.frameworks import needs_content_length
 from bridge._wsgi_hosting.hosting import Hosting, TextSink, logger
+from bridge.detect import is_asgi, is_two_step, single_callable
 from bridge.errors import ServerError
 from bridge.lifespan import Hooks, answer_lifespan, hooks_from
 from bridge.limits import Limits
 from bridge.translate import messages
 from bridge.translate.environ import EnvironOptions
-from bridge.types import ASGIApp, Receive, Scope, Send, WSGIApp
+from bridge.types import AnyASGIApp, ASGIApp, Receive, Scope, Send, WSGIApp
 
 _DRAIN_LOOK_S = 0.02
 _POOL_CLOSE_S = 2.0
@@ -265,25 +265,21 @@ class WSGIToASGI:
             hosting.pool.close(0 if hosting.live else _POOL_CLOSE_S)
 
 
-def to_asgi(app: WSGIApp | ASGIApp, **options: Unpack[WSGIToASGIOptions]) -> ASGIApp:
+def to_asgi(app: WSGIApp | AnyASGIApp, **options: Unpack[WSGIToASGIOptions]) -> ASGIApp:
     """Return ``app`` as an ASGI 3 application.
 
     A WSGI application is wrapped in a `WSGIToASGI` with the given options; an application that is ASGI 3 already
-    comes back unchanged.
+    comes back unchanged, and one of ASGI 2 as one of ASGI 3.
 
     Args:
-        app: a WSGI or ASGI 3 application.
+        app: a WSGI or ASGI application.
         options: the keyword arguments of `WSGIToASGI`.
     """
-    if _is_asgi(app):
+    if is_two_step(app):
+        return single_callable(app)
+    if is_asgi(app):
         return cast("ASGIApp", app)
     return WSGIToASGI(cast("WSGIApp", app), **options)
-
-
-def _is_asgi(app: object) -> bool:
-    """Tell whether calling the app is known to return a coroutine, which no WSGI application does."""
-    call: Callable[..., Any] | None = getattr(type(app), "__call__", None)  # noqa: B004
-    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

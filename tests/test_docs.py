@@ -7,19 +7,34 @@ import asyncio
 import dataclasses
 import inspect
 import re
+import sys
 import threading
+import types
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from asgiref.sync import async_to_sync
 
 import bridge
-from bridge import Limits, Statistics, WSGIToASGI, call_async, to_asgi
+from bridge import ASGIToWSGI, HostStatistics, Limits, Statistics, WSGIToASGI, call_async, to_asgi, to_wsgi
+from bridge._asgi_hosting.host import HostPhase
+from tests.gateway import answering, environ_for, hosted, run
 
 TOP = Path(__file__).resolve().parent.parent
 PAGES = sorted([*TOP.glob("*.md"), *(TOP / "docs").rglob("*.md")])
 PAGE_IDS = [page.relative_to(TOP).as_posix() for page in PAGES]
+
+
+SIGNATURES: dict[str, Any] = {
+    "to_asgi": WSGIToASGI,
+    "WSGIToASGI": WSGIToASGI,
+    "to_wsgi": ASGIToWSGI,
+    "ASGIToWSGI": ASGIToWSGI,
+    "Limits": Limits,
+}
+"""What takes the keyword arguments of a call in the documentation."""
 
 
 def python_blocks(text: str) -> list[str]:
@@ -59,7 +74,7 @@ def test_code_in_the_docs_compiles_and_uses_only_what_exists(page: Path) -> None
             if isinstance(node, ast.ImportFrom) and node.module == "bridge":
                 assert {alias.name for alias in node.names} <= set(bridge.__all__)
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                known = {"to_asgi": WSGIToASGI, "WSGIToASGI": WSGIToASGI, "Limits": Limits}.get(node.func.id)
+                known = SIGNATURES.get(node.func.id)
                 if known is not None:
                     given = {keyword.arg for keyword in node.keywords}
                     assert given <= set(inspect.signature(known).parameters), ast.unparse(node)
@@ -98,15 +113,29 @@ def test_each_page_can_be_reached_from_the_index() -> None:
 # ---- Tables -----------------------------------------------------------------------------------------------------
 
 
-def test_the_table_of_options_names_exactly_the_options_and_their_defaults() -> None:
-    documented = {
-        code(row[0]): ast.literal_eval(code(row[1]))
-        for row in table("reference/options.md", "Options of `WSGIToASGI` and `to_asgi`")
-    }
+@pytest.mark.parametrize(
+    ("adapter", "heading"),
+    [
+        pytest.param(WSGIToASGI, "Options of `WSGIToASGI` and `to_asgi`", id="WSGIToASGI"),
+        pytest.param(ASGIToWSGI, "Options of `ASGIToWSGI` and `to_wsgi`", id="ASGIToWSGI"),
+    ],
+)
+def test_the_table_of_options_names_exactly_the_options_and_their_defaults(adapter: Any, heading: str) -> None:
+    documented = {code(row[0]): ast.literal_eval(code(row[1])) for row in table("reference/options.md", heading)}
 
-    parameters = inspect.signature(WSGIToASGI).parameters.values()
+    parameters = inspect.signature(adapter).parameters.values()
 
     assert documented == {parameter.name: parameter.default for parameter in parameters if parameter.name != "app"}
+
+
+@pytest.mark.parametrize("name", ["lifespan", "event_loop", "on_error"])
+def test_the_table_names_each_choice_of_an_option_of_to_wsgi(name: str) -> None:
+    hint = get_type_hints(ASGIToWSGI.__init__)[name]
+    [row] = [
+        row for row in table("reference/options.md", "Options of `ASGIToWSGI` and `to_wsgi`") if row[0] == f"`{name}`"
+    ]
+
+    assert set(re.findall(r"`'(\w+)'`", row[1] + row[2])) == set(get_args(hint))
 
 
 def test_the_table_of_limits_names_exactly_the_limits_their_defaults_and_what_may_be_none() -> None:
@@ -125,10 +154,45 @@ def test_the_units_in_the_table_of_limits_are_those_of_the_names() -> None:
         assert name.endswith("_bytes") == unit.startswith("bytes"), name
 
 
-def test_the_table_of_statistics_names_exactly_their_fields() -> None:
-    documented = [code(row[0]) for row in table("reference/options.md", "Statistics")]
+def limits_used_in(*paths: Path) -> set[str]:
+    """Return the fields of `Limits` that are looked at in these files."""
+    return {
+        node.attr
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).rpartition(".")[2].lstrip("_") == "limits"
+    }
 
-    assert documented == [field.name for field in dataclasses.fields(Statistics)]
+
+def test_the_limits_that_to_wsgi_is_said_to_use_are_those_it_uses() -> None:
+    text = (TOP / "docs" / "reference" / "options.md").read_text(encoding="utf-8")
+    [sentence] = re.findall(r"^Of the limits it uses (.*);", text, re.MULTILINE)
+    package = Path(bridge.__file__).parent
+
+    used = limits_used_in(*(package / "_asgi_hosting").glob("*.py"), package / "asgi_to_wsgi.py")
+
+    assert re.findall(r"`(\w+)`", sentence) == [
+        field.name for field in dataclasses.fields(Limits) if field.name in used
+    ]
+
+
+@pytest.mark.parametrize(
+    ("statistics", "heading"),
+    [
+        pytest.param(Statistics, "Statistics", id="Statistics"),
+        pytest.param(HostStatistics, "HostStatistics", id="HostStatistics"),
+    ],
+)
+def test_the_table_of_statistics_names_exactly_their_fields(statistics: Any, heading: str) -> None:
+    documented = [code(row[0]) for row in table("reference/options.md", heading)]
+
+    assert documented == [field.name for field in dataclasses.fields(statistics)]
+
+
+def test_the_phases_in_the_table_are_those_there_are() -> None:
+    [row] = [row for row in table("reference/options.md", "HostStatistics") if row[0] == "`phase`"]
+
+    assert re.findall(r"`([^`]+)`", row[1]) == [phase.value for phase in HostPhase]
 
 
 TLS = {
@@ -194,6 +258,154 @@ def test_the_tables_of_keys_name_exactly_the_keys_there_can_be() -> None:
     documented = [code(row[0]) for heading in headings for row in table("reference/environ.md", heading)]
 
     assert sorted(documented) == sorted(keys_seen(FULL_SCOPE))
+
+
+# ---- The scope --------------------------------------------------------------------------------------------------
+
+
+FULL_ENVIRON: dict[str, Any] = {
+    "wsgi.url_scheme": "https",
+    "wsgi.file_wrapper": print,
+    "wsgi.early_hints": print,
+    "gunicorn.http2.send_trailers": print,
+    "HTTP_TE": "trailers",
+    "REQUEST_URI": "/",
+    "SSL_PROTOCOL": "TLSv1.3",
+}
+
+
+def scope_seen(*, lifespan: bool, **environ: Any) -> dict[str, Any]:
+    """Return the scope of a request that an application sees."""
+    seen: list[dict[str, Any]] = []
+    answer = answering()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            if not lifespan:
+                raise NotImplementedError
+            for answer_to_event in ("lifespan.startup.complete", "lifespan.shutdown.complete"):
+                await receive()
+                await send({"type": answer_to_event})
+            return
+        seen.append(dict(scope))
+        await answer(scope, receive, send)
+
+    with hosted(app) as adapter:
+        run(adapter, environ_for(**environ))
+    return seen[0]
+
+
+@pytest.mark.requirement("A-010", "A-033")
+def test_the_table_of_scope_keys_that_are_always_there_says_so() -> None:
+    documented = [code(row[0]) for row in table("reference/scope.md", "Always there")]
+
+    assert sorted(documented) == sorted(scope_seen(lifespan=False))
+
+
+@pytest.mark.requirement("A-040")
+def test_the_tables_of_scope_keys_name_exactly_the_keys_there_can_be() -> None:
+    headings = ("Always there", "Where there is something to say")
+    documented = [code(row[0]) for heading in headings for row in table("reference/scope.md", heading)]
+
+    assert sorted(documented) == sorted(scope_seen(lifespan=True, **FULL_ENVIRON))
+
+
+@pytest.mark.requirement("A-034", "A-040")
+def test_the_table_of_extensions_names_exactly_those_there_can_be() -> None:
+    documented = [code(row[0]) for row in table("reference/scope.md", "Extensions")]
+
+    assert sorted(documented) == sorted(scope_seen(lifespan=False, **FULL_ENVIRON)["extensions"])
+    assert scope_seen(lifespan=False)["extensions"] == {}
+
+
+# ---- The end of a process ---------------------------------------------------------------------------------------
+
+
+class CountingApp:
+    """Stands for ``main.app``."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def startup(self) -> None:
+        self.calls.append("startup")
+
+    def shutdown(self) -> None:
+        self.calls.append("shutdown")
+
+
+def section(page: str, heading: str) -> str:
+    text = (TOP / "docs" / page).read_text(encoding="utf-8").partition(f"\n### {heading}\n")[2]
+    assert text, f"{page} has no section {heading!r}"
+    return re.split(r"^##+ ", text, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+@pytest.mark.requirement("A-121")
+def test_the_docs_say_what_exit_hooks_may_miss() -> None:
+    text = section("reference/options.md", "When a process ends")
+
+    for word in ("SIGKILL", "timed out", "skip-atexit", "async mode", "busy", "WSGIDestroyInterpreter"):
+        assert word in text
+
+
+@pytest.mark.requirement("A-121")
+def test_the_recipes_for_the_end_of_a_process_shut_the_application_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = CountingApp()
+    subscribed: list[Callable[..., object]] = []
+    main, uwsgi, mod_wsgi = (types.ModuleType(name) for name in ("main", "uwsgi", "mod_wsgi"))
+    vars(main)["app"] = app
+    vars(mod_wsgi)["subscribe_shutdown"] = subscribed.append
+    for module in (main, uwsgi, mod_wsgi):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    for_gunicorn, for_uwsgi, for_mod_wsgi = python_blocks(section("reference/options.md", "When a process ends"))
+
+    hooks: dict[str, Any] = {}
+    exec(for_gunicorn, hooks)
+    hooks["post_worker_init"]("the worker")
+    hooks["worker_exit"]("the server", "the worker")
+    assert app.calls == ["startup", "shutdown"]
+
+    exec(for_uwsgi, {})
+    vars(uwsgi)["atexit"]()
+    assert app.calls == ["startup", "shutdown", "shutdown"]
+
+    exec(for_mod_wsgi, {})
+    [handler] = subscribed
+    handler("shutdown_event", shutdown_reason="restart")
+    assert app.calls == ["startup", "shutdown", "shutdown", "shutdown"]
+
+
+@pytest.mark.requirement("A-107", "A-121")
+def test_the_methods_that_the_recipes_call_are_those_of_the_adapter() -> None:
+    for name, method in inspect.getmembers(CountingApp, inspect.isfunction):
+        if not name.startswith("_"):
+            assert inspect.signature(method) == inspect.signature(getattr(ASGIToWSGI, name))
+
+
+@pytest.mark.requirement("A-114")
+def test_the_application_does_not_run_in_the_main_thread_and_the_docs_say_so() -> None:
+    threads: list[threading.Thread] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        threads.append(threading.current_thread())
+
+    with hosted(app) as adapter:
+        adapter.startup()
+
+    assert threads[0] is not threading.main_thread()
+    text = (TOP / "docs" / "reference" / "options.md").read_text(encoding="utf-8")
+    assert "never the main thread: it cannot install signal handlers" in text
+    assert "cannot install signal handlers" in " ".join((ASGIToWSGI.__doc__ or "").split())
+
+
+def test_what_is_wsgi_or_asgi_already_comes_back_as_the_docs_say() -> None:
+    def wsgi_app(environ: Any, start_response: Any) -> list[bytes]:
+        return []
+
+    asgi_app = answering()
+
+    assert to_wsgi(wsgi_app) is wsgi_app
+    assert to_asgi(asgi_app) is asgi_app
 
 
 # ---- Claims -----------------------------------------------------------------------------------------------------

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+import bridge
 from bridge import errors
 from bridge.errors import (
     ApplicationError,
+    ApplicationTimeout,
     ApplicationTypeError,
     ApplicationValueError,
     BadRequest,
@@ -14,7 +16,9 @@ from bridge.errors import (
     BridgeError,
     ClientDisconnected,
     ClientTimeout,
+    EventLoopError,
     LifespanError,
+    LoopStalled,
     NotInRequestError,
     ProtocolError,
     RequestCancelled,
@@ -35,6 +39,9 @@ TREE = {
     ClientDisconnected: {BridgeError, ConnectionError},
     RequestCancelled: {ClientDisconnected},
     ClientTimeout: {ClientDisconnected, TimeoutError},
+    ApplicationTimeout: {BridgeError, TimeoutError},
+    EventLoopError: {BridgeError, RuntimeError},
+    LoopStalled: {EventLoopError, TimeoutError},
     LifespanError: {BridgeError},
     NotInRequestError: {BridgeError, RuntimeError},
 }
@@ -44,6 +51,11 @@ def test_the_tree_has_these_exceptions_and_no_others():
     defined = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, BaseException)}
 
     assert defined == TREE.keys()
+
+
+def test_each_exception_can_be_imported_from_the_package():
+    assert {error for error in TREE if getattr(bridge, error.__name__, None) is not error} == set()
+    assert {error.__name__ for error in TREE} <= set(bridge.__all__)
 
 
 @pytest.mark.parametrize(("error", "bases"), TREE.items(), ids=lambda value: getattr(value, "__name__", ""))
@@ -93,6 +105,31 @@ def test_handlers_written_for_sockets_catch_a_client_that_left(error):
 
     assert isinstance(caught.value, ConnectionError)
     assert isinstance(caught.value, TimeoutError) is (error is ClientTimeout)
+
+
+@pytest.mark.requirement("A-093")
+def test_a_client_that_left_is_no_time_out_of_the_bridge():
+    assert issubclass(ClientDisconnected, OSError)
+    assert not issubclass(ClientDisconnected, TimeoutError)
+    assert not issubclass(ApplicationTimeout, ClientDisconnected)
+
+
+def test_an_application_that_was_given_up_tells_for_how_long_it_was_silent():
+    error = ApplicationTimeout(1.5)
+
+    assert error.waited_s == 1.5
+    assert str(error) == "the application sent nothing for 1.5 s; the request was given up (Limits.app_wait_s)"
+
+
+@pytest.mark.requirement("A-122")
+def test_a_stalled_loop_tells_for_how_long_and_where_it_is():
+    error = LoopStalled(2.25, '  File "app.py", line 7, in view\n    sleep(10)\n')
+
+    assert (error.waited_s, error.stack) == (2.25, '  File "app.py", line 7, in view\n    sleep(10)\n')
+    assert "nothing up for 2.2 s" in str(error)
+    assert str(error).endswith(error.stack)
+    with pytest.raises(EventLoopError):
+        raise error
 
 
 def test_a_failed_hook_tells_its_phase():

@@ -25,14 +25,17 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "types": set(),
+    "detect": {"types"},
     "limits": {"errors"},
     "translate": {"errors", "types"},
     "_runtime": {"errors", "types"},
     "_wsgi_hosting": {"translate", "_runtime", "errors", "types", "limits"},
     "_asgi_hosting": {"translate", "_runtime", "errors", "types", "limits"},
-    "asgi_to_wsgi": {"translate", "_runtime", "_asgi_hosting", "errors", "types", "limits"},
+    "asgi_to_wsgi": {"translate", "_runtime", "_asgi_hosting", "detect", "errors", "types", "limits"},
     "lifespan": {"translate", "_runtime", "errors", "types", "limits"},
-    "wsgi_to_asgi": {"translate", "_runtime", "_wsgi_hosting", "lifespan", "errors", "types", "limits"},
+    "wsgi_to_asgi": {
+        *["translate", "_runtime", "_wsgi_hosting", "lifespan", "detect", "errors", "types", "limits"],
+    },
     "bridge": {"_runtime", "_wsgi_hosting", "errors", "types", "limits", "wsgi_to_asgi", "asgi_to_wsgi"},
 }
 """What each area may import besides itself. ``bridge`` is the package's own ``__init__``."""

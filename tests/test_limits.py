@@ -13,7 +13,7 @@ from bridge import Limits
 FIELDS = [field.name for field in dataclasses.fields(Limits)]
 WHOLE = [field.name for field in dataclasses.fields(Limits) if "float" not in str(field.type)]
 OPTIONAL = [field.name for field in dataclasses.fields(Limits) if "None" in str(field.type)]
-AT_LEAST_ONE = ["workers", "response_memory_bytes"]
+AT_LEAST_ONE = ["workers", "response_memory_bytes", "body_piece_bytes"]
 
 
 def limits_with(name, value):
@@ -24,6 +24,7 @@ def test_no_name_has_gone():
     names = {
         *["workers", "worker_idle_s", "queue", "queue_wait_s", "retry_after_s", "body_memory_bytes", "body_max_bytes"],
         *["body_wait_s", "response_memory_bytes", "response_wait_s", "shutdown_s", "cancel_s", "stuck_s"],
+        *["body_piece_bytes", "app_wait_s", "loop_wait_s", "startup_s", "disconnect_grace_s"],
     }
 
     assert names - set(FIELDS) == set()

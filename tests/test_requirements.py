@@ -1,4 +1,4 @@
-"""The list in ``docs/reference/requirements.md`` and the tests' marks say the same: no rule without a test, no mark
+"""The lists in ``docs/reference/requirements*.md`` and the tests' marks say the same: no rule without a test, no mark
 without a rule.
 """
 
@@ -13,11 +13,19 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent
-LIST = TESTS.parent / "docs" / "reference" / "requirements.md"
+REFERENCE = TESTS.parent / "docs" / "reference"
+LISTS = {
+    "W": (REFERENCE / "requirements.md", 150),
+    "A": (REFERENCE / "requirements-asgi-on-wsgi.md", 124),
+}
+"""The page of each letter, and how many numbers it has."""
+
+each_list = pytest.mark.parametrize("letter", LISTS)
 
 
-def listed_numbers() -> list[str]:
-    return re.findall(r"^- \*\*(W-[0-9]{3})\*\* [MSODR]: ", LIST.read_text(encoding="utf-8"), re.MULTILINE)
+def listed_numbers(letter: str) -> list[str]:
+    page = LISTS[letter][0].read_text(encoding="utf-8")
+    return re.findall(r"^- \*\*([A-Z]+-[0-9]+)\*\* [MSODR]: ", page, re.MULTILINE)
 
 
 def marks_in(source: str) -> Iterator[str]:
@@ -44,20 +52,30 @@ def marked_numbers() -> dict[str, set[str]]:
     return files
 
 
-def test_the_list_has_each_number_once_and_in_order() -> None:
-    assert listed_numbers() == [f"W-{number:03}" for number in range(1, 151)]
+@each_list
+def test_the_list_has_each_number_once_and_in_order(letter: str) -> None:
+    assert listed_numbers(letter) == [f"{letter}-{number:03}" for number in range(1, LISTS[letter][1] + 1)]
 
 
-def test_each_requirement_is_held_by_a_test() -> None:
-    untested = set(listed_numbers()) - marked_numbers().keys()
+@each_list
+def test_the_page_has_a_letter_for_each_rule_and_no_rule_in_another_shape(letter: str) -> None:
+    page = LISTS[letter][0].read_text(encoding="utf-8")
+
+    assert len(re.findall(rf"^.*\*\*{letter}-[0-9]+\*\*", page, re.MULTILINE)) == LISTS[letter][1]
+
+
+@each_list
+def test_each_requirement_is_held_by_a_test(letter: str) -> None:
+    untested = set(listed_numbers(letter)) - marked_numbers().keys()
 
     assert sorted(untested) == []
 
 
-def test_each_mark_names_a_requirement_of_the_list() -> None:
+def test_each_mark_names_a_requirement_of_the_lists() -> None:
     marked = marked_numbers()
+    listed = {number for letter in LISTS for number in listed_numbers(letter)}
 
-    unknown = {number: sorted(marked[number]) for number in marked.keys() - set(listed_numbers())}
+    unknown = {number: sorted(marked[number]) for number in marked.keys() - listed}
 
     assert unknown == {}
 

@@ -121,7 +121,10 @@ class Host:
             LifespanError: it failed, or took too long.
             EventLoopError: no loop can be had.
         """
-        portal = self.entered_portal()
+        try:
+            portal = self.entered_portal()
+        except RequestRefused:
+            raise LifespanError("startup", f"the application is {self.phase.value}") from None
         limit_s = self.limits.startup_s
         gate = portal.new_gate()
 
@@ -218,6 +221,8 @@ class Host:
             self.failure = error
             logger.error("%s; no request is served", error)
         else:
+            if self.phase is not HostPhase.STARTING:
+                return
             if lifespan.is_supported:
                 self.state = lifespan.state
             elif self.hosting.lifespan == "on":
@@ -268,6 +273,7 @@ class Host:
         if self.phase in (HostPhase.CLOSING, HostPhase.CLOSED):
             return
         self.phase = HostPhase.CLOSING
+        self._changed.ring()
         self._watch = self.portal.spawn(self._close, Context())
 
     async def _close(self) -> None:

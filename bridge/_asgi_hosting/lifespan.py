@@ -41,6 +41,7 @@ class Lifespan:
         self._has_told_startup = False
         self._has_told_shutdown = False
         self._has_ended = False
+        self._is_cancelled = False
         self._answered = Bell(port.new_signal)
         self._asked = Bell(port.new_signal)
 
@@ -63,7 +64,14 @@ class Lifespan:
             self._has_ended = True
             self._answered.ring()
 
+    def _cancel(self) -> None:
+        self._is_cancelled = True
+        if self.work is not None:
+            self.work.cancel()
+
     def _ended_with(self, error: BaseException | None) -> None:
+        if self._is_cancelled and isinstance(error, anyio.get_cancelled_exc_class()):
+            return
         phase = self._table.phase
         if phase is ApplicationPhase.STARTING:
             self.why_unsupported = "it returned without an answer" if error is None else f"it raised {error!r}"
@@ -105,8 +113,7 @@ class Lifespan:
         if self._failure is not None:
             raise LifespanError("startup", f"the application's startup failed: {self._failure}")
         if self._table.phase is ApplicationPhase.STARTING and not self._has_ended:
-            if self.work is not None:
-                self.work.cancel()
+            self._cancel()
             raise LifespanError("startup", f"the application's startup took longer than {limit_s} s")
         self.is_supported = self._table.phase is not ApplicationPhase.STARTING
 
@@ -120,13 +127,12 @@ class Lifespan:
                     await self._answered.wait()
             if self._table.phase is not ApplicationPhase.OVER and not self._has_ended:
                 logger.error("the application has not answered the shutdown within %.1f s; it is cancelled", limit_s)
-                if self.work is not None:
-                    self.work.cancel()
-        elif not self._has_ended and self.work is not None:
-            self.work.cancel()
+                self._cancel()
+        elif not self._has_ended:
+            self._cancel()
         with anyio.move_on_after(cancel_s):
             while not self._has_ended:
                 await self._answered.wait()
         if not self._has_ended and self.work is not None:
             logger.error("the application's lifespan does not end after the shutdown; it is given up")
-            self.work.cancel()
+            self._cancel()

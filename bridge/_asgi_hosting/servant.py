@@ -59,21 +59,21 @@ def serve(host: Host, environ: Environ, start_response: StartResponse) -> Iterab
         if servant is not None and not servant.is_refused:
             raise  # the application's own
         host.refused += 1
-        return _plain_response(start_response, refused.status, refused.reason)
+        return _plain_response(start_response, refused.status, refused.reason, host.limits.retry_after_s)
     except Exception:
         if not host.hosting.responds_to_errors:
             raise
         # Only what happens before start_response() comes here: the rest is raised to the server in its iteration.
         logger.exception("the application failed; answered 500")
-        return _plain_response(start_response, 500, "Internal Server Error")
+        return _plain_response(start_response, 500, "Internal Server Error", host.limits.retry_after_s)
 
 
-def _plain_response(start_response: StartResponse, status: int, sentence: str) -> WholeResponse:
+def _plain_response(start_response: StartResponse, status: int, sentence: str, retry_after_s: int) -> WholeResponse:
     """Answer by ourselves; the reason names no value of the request."""
     body = sentence.encode("utf-8") + b"\n"
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
     if status == 503:  # noqa: PLR2004
-        headers.append(("Retry-After", "1"))
+        headers.append(("Retry-After", str(retry_after_s)))
     start_response(status_from_code(status), headers)
     return WholeResponse([body])
 
@@ -242,7 +242,7 @@ class Servant:
         if not self._has_probed:
             self._has_probed = True
             self._probe = client_probe(self.environ)
-        since_s = time.monotonic() - _LOOK_EVERY_S
+        since_s = quiet_since_s = time.monotonic() - _LOOK_EVERY_S
         while True:
             if not self._portal.is_running and not exchange.is_output_over:
                 raise EventLoopError("the event loop ended while the request was waiting for it")
@@ -251,7 +251,10 @@ class Servant:
             waited_s = time.monotonic() - since_s
             if not exchange.has_begun:
                 self._check_loop(waited_s)
-            elif limits.app_wait_s is not None and waited_s > limits.app_wait_s:
+            elif self._host.phase in (HostPhase.NEW, HostPhase.STARTING):
+                self._check_loop(waited_s)
+                quiet_since_s = time.monotonic()
+            elif limits.app_wait_s is not None and (waited_s := time.monotonic() - quiet_since_s) > limits.app_wait_s:
                 logger.error("%r: the application has been silent for %.1f s; given up", exchange, waited_s)
                 raise ApplicationTimeout(limits.app_wait_s)
             if self._gate.wait(_LOOK_EVERY_S):

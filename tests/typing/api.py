@@ -8,13 +8,26 @@ from collections.abc import Iterable
 from typing import assert_type
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
+from asgiref.typing import Scope as ScopeOfAsgiref
 from fastapi import FastAPI
 from flask import Flask
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.types import ASGIApp as AppOfStarlette
 
-from bridge import Limits, Statistics, WorkerPool, WSGIToASGI, call_async, to_asgi
-from bridge.types import ASGIApp, Environ
+from bridge import (
+    ASGIToWSGI,
+    HostStatistics,
+    Limits,
+    Statistics,
+    WorkerPool,
+    WSGIToASGI,
+    call_async,
+    to_asgi,
+    to_wsgi,
+)
+from bridge.types import ASGIApp, Environ, Message, Receive, Scope, Send, WSGIApp
 from bridge.types import StartResponse as OurStartResponse
 
 flask_app = Flask(__name__)
@@ -55,7 +68,48 @@ async def fetch(query: str, *, limit: int = 10) -> list[str]:
 rows = call_async(fetch, "select 1", limit=2)
 assert_type(rows, list[str])
 
+# ---- The other direction ----------------------------------------------------------------------------------------
+
+
+async def plain_asgi_app(scope: Scope, receive: Receive, send: Send) -> None:
+    message: Message = await receive()
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": message.get("body", b"")})
+
+
+async def app_of_asgiref(scope: ScopeOfAsgiref, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    await receive()
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def app_in_variable_of_asgiref(app: ASGI3Application) -> WSGIApp:
+    return to_wsgi(app)
+
+
+def app_in_variable_of_starlette(app: AppOfStarlette) -> WSGIApp:
+    return to_wsgi(app, on_error="respond")
+
+
+assert_type(to_wsgi(FastAPI()), WSGIApp)
+assert_type(to_wsgi(Starlette(), lifespan="on", event_loop="trio", own_loop=True), WSGIApp)
+to_wsgi(plain_asgi_app, limits=Limits(startup_s=None))
+to_wsgi(app_of_asgiref)
+to_wsgi(flask_app)
+to_wsgi(app_of_wsgiref)
+host = ASGIToWSGI(FastAPI(), lifespan="off", limits=Limits(disconnect_grace_s=3))
+ASGIToWSGI(app_of_asgiref)
+host.startup()
+host.shutdown()
+assert_type(host.statistics(), HostStatistics)
+assert_type(host.statistics().phase, str)
+plain: WSGIApp = host
+to_asgi(host)
+to_wsgi(to_asgi(flask_app))
+
 # And what must not pass:
+to_wsgi(plain_asgi_app, event_loop="curio")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+ASGIToWSGI(plain_asgi_app, lifespan=True)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+to_wsgi(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 call_async(fetch, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 to_asgi(plain_app, large_body="elsewhere")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Limits(workers="many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

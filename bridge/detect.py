@@ -28,8 +28,13 @@ def single_callable(app: Any) -> ASGIApp:
 
 
 def is_asgi(app: Any) -> bool:
-    """Tell whether this is an ASGI application, of version 3 or 2, and no WSGI one."""
-    return _is_async(app) or not _takes(app, _WSGI_ARGUMENTS)
+    """Tell whether this is an ASGI application, of version 3 or 2, and no WSGI one.
+
+    What takes both two and three arguments is taken for WSGI, unless calling it is known to give a coroutine.
+    """
+    if _is_async(app):
+        return True
+    return not _takes(app, _WSGI_ARGUMENTS) and (_takes(app, _ASGI_ARGUMENTS) or is_two_step(app))
 
 
 def _is_async(app: Any) -> bool:
