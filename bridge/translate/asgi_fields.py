@@ -81,16 +81,13 @@ def native_fields_from_pairs(pairs: Any) -> tuple[list[tuple[str, str]], int | N
             f"headers are of type {type(pairs).__name__}; they must be an iterable of pairs of bytes", rule=_RULE
         ) from None
     for entry in entries:
-        try:
-            pair = known_pair(entry)
-        except TypeError:  # not hashable: a list
-            pair = None
-        if pair is not None:
-            fields.append(pair)
-            continue
         name, value = entry if type(entry) is tuple and len(entry) == 2 else _pair(entry)  # noqa: PLR2004
         if type(name) is not bytes or type(value) is not bytes:
             _check_bytes(name, value)
+        pair = known_pair((name, value))
+        if pair is not None:
+            fields.append(pair)
+            continue
         native_value: str = value.decode("latin-1").strip(" \t")
         # Printable ASCII, which nearly every value is, needs no further question.
         if not (native_value.isascii() and native_value.isprintable()) and not _VALUE(value):

@@ -43,6 +43,7 @@ TRANSITIONS: dict[tuple[SendPhase, str], SendPhase] = {
     (BODY, messages.RESPONSE_BODY): BODY,
     (BODY, messages.EARLY_HINT): BODY,  # accepted and ignored: the headers are out
     (FINISHED, messages.TRAILERS): FINISHED,
+    (FINISHED, messages.EARLY_HINT): FINISHED,
 }
 """Which message may come when, and the phase it leads to; the end of content or trailers may lead further on."""
 
@@ -50,6 +51,7 @@ _RULE_START = 'ASGI HTTP, "Response Start - send event"'
 _RULE_BODY = 'ASGI HTTP, "Response Body - send event"'
 _RULE_LENGTH = "RFC 9110, section 8.6"
 _RULE_TRAILERS = 'ASGI Extensions, "HTTP Trailers"'
+_RULES = {NEW: _RULE_START, STARTED: _RULE_BODY, BODY: _RULE_BODY, FINISHED: _RULE_TRAILERS, COMPLETE: _RULE_BODY}
 _STATUS_MIN, _STATUS_MAX = 200, 999
 
 
@@ -83,8 +85,8 @@ class ASGIResponse:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all octets that Content-Length announced have been taken (A-084)."""
-        return self._allowed_bytes == 0 and self.phase is BODY
+        """Whether the client has all there can be: what Content-Length announced, or nothing by rule (A-084)."""
+        return self.phase is BODY and (self._allowed_bytes == 0 or not self.carries_content)
 
     def _enter(self, kind: str) -> None:
         following = TRANSITIONS.get((self.phase, kind))
@@ -93,11 +95,8 @@ class ASGIResponse:
         self.phase = following
 
     def _complain(self, kind: str) -> NoReturn:
-        expected = [expected for phase, expected in TRANSITIONS if phase is self.phase]
         raise ApplicationError(
-            f"the application sent {kind!r} {self.phase.value}; "
-            + (f"{' or '.join(map(repr, expected))} may be sent now" if expected else "nothing may be sent any more"),
-            rule=_RULE_START if self.phase is NEW else _RULE_BODY,
+            f"the application sent {kind!r} {self.phase.value}; {self._expectation()}", rule=_RULES[self.phase]
         )
 
     def start(self, message: Mapping[str, Any]) -> None:
@@ -248,7 +247,7 @@ class ASGIResponse:
                 rule='ASGI Extensions, "Early Hints"',
             )
         fields, _ = native_fields_from_pairs([(b"Link", link) for link in links])
-        return None if self.phase is BODY else fields
+        return fields if self.phase in (NEW, STARTED) else None
 
     def unknown(self, kind: object) -> NoReturn:
         """Refuse a message that is none of these.
@@ -268,16 +267,20 @@ class ASGIResponse:
         if kind not in self._extensions:
             raise ApplicationError(
                 f"the application sent {kind!r}, which this server does not offer; look into scope['extensions'] "
-                f"first. {self._expectation()}",
+                f"first ({self._expectation()})",
                 rule='ASGI 3.0, "Extensions"',
             )
 
     def _expectation(self) -> str:
-        kinds = [kind for phase, kind in TRANSITIONS if phase is self.phase and kind in _ALWAYS_KNOWN]
-        return f"Now {' or '.join(map(repr, kinds))} may be sent." if kinds else "Nothing may be sent any more."
+        kinds = [
+            kind
+            for phase, kind in TRANSITIONS
+            if phase is self.phase and (kind in _NEED_NO_OFFER or kind in self._extensions)
+        ]
+        return f"{' or '.join(map(repr, kinds))} may be sent now" if kinds else "nothing may be sent any more"
 
 
-_ALWAYS_KNOWN = frozenset({messages.RESPONSE_START, messages.RESPONSE_BODY, messages.TRAILERS})
+_NEED_NO_OFFER = frozenset({messages.RESPONSE_START, messages.RESPONSE_BODY, messages.TRAILERS})
 # RFC 9110 section 6.5.1: what is needed before the content cannot come after it.
 _FORBIDDEN_IN_TRAILERS = frozenset(
     {

@@ -36,6 +36,8 @@ _HTTP_VERSIONS = {
 }
 # What servers write for a peer that has no address: a unix socket, mostly.
 _NO_ADDRESS = frozenset({"", "-", "None", "unknown", "unix", "unix:"})
+# What servers make of the target of OPTIONS * (A-025); any other path has been written by somebody else.
+_STARS = frozenset({"", "/", "/*"})
 _PORT_MAX = 65535
 _ESCAPED = re.compile("[%?#]").search
 
@@ -54,15 +56,15 @@ def scope_from_environ(environ: Mapping[str, Any]) -> Scope:
     path = text_from_native(_native(get("PATH_INFO")))
     root_path = _native(get("SCRIPT_NAME"))
     uri = get("REQUEST_URI") or get("RAW_URI")
-    if root_path:
+    if path == "*" or (uri == "*" and path in _STARS):
+        path, root_path = "*", text_from_native(root_path).rstrip("/")
+    elif root_path:
         root_path = text_from_native(root_path)
         stripped = root_path.rstrip("/")
         if path[:1] not in ("/", "") and stripped != root_path:
             path = "/" + path  # the slash between the two stood in SCRIPT_NAME
         root_path = stripped
-        path = path if path == "*" else root_path + path
-    if uri == "*":
-        path = "*"  # OPTIONS *, which some servers give as an empty path
+        path = root_path + path or "/"
     elif not path:
         path = "/"
     protocol = get("SERVER_PROTOCOL")
