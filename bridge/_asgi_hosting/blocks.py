@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,18 @@ class WholeResponse(list[bytes]):
 
     def close(self) -> None:
         """Do nothing: the response has been complete before the server got it."""
+
+
+class NoContent:
+    """The content of a response that carries none: no length to infer, and one empty block, which sends the headers."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter((b"",))
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class Blocks:

@@ -85,7 +85,11 @@ class Exchange:
     def __init__(self, host: Host, scope: Scope, gate: Gate, context: Context, *, has_body: bool) -> None:
         self.outbox: deque[bytes | Errand] = deque()
         self.scope = scope
-        self.response = ASGIResponse(scope["method"], scope["extensions"])
+        # Read now: the scope is the application's from here on.
+        self._target = (scope["method"], scope["path"])
+        extensions = scope["extensions"]
+        self._offers_trailers = messages.TRAILERS in extensions
+        self.response = ASGIResponse(scope["method"], extensions)
         self._host = host
         self._gate = gate
         self._context = context
@@ -93,7 +97,8 @@ class Exchange:
 
     def __repr__(self) -> str:
         state = "answered" if self.is_answered else "abandoned by its client" if self._is_gone else "open"
-        return f"<Exchange {self.scope['method']} {self.scope['path']!a}: {state}>"
+        method, path = self._target
+        return f"<Exchange {method} {path!a}: {state}>"
 
     # ---- The application's task -------------------------------------------------------------------------------
 
@@ -240,6 +245,8 @@ class Exchange:
             return messages.disconnect()
         if self._pieces:
             return self._pieces.popleft()
+        if self._has_nobody_to_read():
+            return messages.disconnect()
         if not self._has_body and not self._body_is_over:
             self._body_is_over = True
             return messages.request(b"", more_body=False)
@@ -249,7 +256,7 @@ class Exchange:
         self._receivers.append(receiver)
         self._read_if_wanted()
         try:
-            while receiver.message is None and not (self.is_answered or self._is_gone):
+            while receiver.message is None and not (self.is_answered or self._is_gone or self._has_nobody_to_read()):
                 await receiver.signal.wait()
         except BaseException:
             self._receivers.remove(receiver)
@@ -258,6 +265,10 @@ class Exchange:
             raise
         self._receivers.remove(receiver)
         return messages.disconnect() if receiver.message is None else receiver.message
+
+    def _has_nobody_to_read(self) -> bool:
+        """Whether more of the body is wanted but the servant has gone, with a response that carries no content."""
+        return bool(self._quiet_since_s) and self._has_body and not self._body_is_over
 
     def _read_if_wanted(self) -> None:
         """Let the servant read if somebody waits for a piece and there may be one."""
@@ -369,6 +380,7 @@ class Exchange:
             self._quiet_since_s = now_s
             self.is_output_over = True
             self._gate.open()
+            self._wake_all()  # an unread body will not be read any more
         limit_s = self._host.limits.response_wait_s
         if limit_s is not None and now_s - self._quiet_since_s > limit_s:
             self._is_gone = True
@@ -381,14 +393,15 @@ class Exchange:
         if kind == messages.PATHSEND:
             path = response.pathsend(message)
             await self._run_errand(FileErrand(path))
-            self._complete()
+            if response.phase is COMPLETE:
+                self._complete()
         elif kind == messages.EARLY_HINT:
             links = response.early_hint(message)
             if links:
                 await self._run_errand(HintErrand(links))
         elif kind == messages.TRAILERS:
             fields = response.trailers(message)
-            if fields and messages.TRAILERS in self.scope["extensions"]:
+            if fields and self._offers_trailers and response.carries_content:
                 await self._run_errand(TrailersErrand(fields))
             if response.phase is COMPLETE:
                 self._complete()

@@ -5,11 +5,11 @@ Each is found by what stands in the environ, never by the server's name: a middl
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from bridge.translate import messages
@@ -59,26 +59,33 @@ def client_probe(environ: Environ) -> Callable[[], bool] | None:
     return None
 
 
-_HANG_UP = getattr(select, "POLLERR", 0) | getattr(select, "POLLHUP", 0) | getattr(select, "POLLNVAL", 0)
-
-
 def _has_hung_up(descriptor: int) -> bool:
     """Tell whether the peer of a stream socket has closed it; what it has sent is left where it is."""
-    if descriptor < 0:
+    try:
+        if hasattr(select, "poll"):
+            poller = select.poll()
+            poller.register(descriptor, select.POLLIN)
+            events = poller.poll(0)
+            if events and events[0][1] & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
+                return True
+            is_readable = bool(events)
+        else:
+            is_readable = bool(select.select([descriptor], [], [], 0)[0])
+        # Readable: data that is none of our business (the next request), or the end.
+        return is_readable and _peeked(descriptor) == b""
+    except BlockingIOError:  # somebody else has read it
+        return False
+    except (OSError, ValueError):  # reset, or closed on this side
         return True
-    if hasattr(select, "poll"):
-        poller = select.poll()
-        poller.register(descriptor, select.POLLIN)
-        events = poller.poll(0)
-        if not events:
-            return False
-        if events[0][1] & _HANG_UP:
-            return True
-    # Readable: data that is none of our business (the next request), or the end.
-    with suppress(OSError, ValueError):
-        peeking = socket.socket(fileno=descriptor)
-        try:
-            return peeking.recv(1, socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0)) == b""
-        finally:
-            peeking.detach()  # the descriptor is the server's
-    return False
+
+
+def _peeked(descriptor: int) -> bytes:
+    """Look at the next octet of a readable socket, and leave both as they are."""
+    is_blocking = os.get_blocking(descriptor) if hasattr(os, "get_blocking") else None
+    peeking = socket.socket(fileno=descriptor)
+    try:
+        if is_blocking is not None:  # a default time-out of the process has made it non-blocking
+            os.set_blocking(descriptor, is_blocking)
+        return peeking.recv(1, socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0))
+    finally:
+        peeking.detach()  # the descriptor is the server's

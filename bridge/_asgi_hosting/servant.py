@@ -19,7 +19,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import BinaryIO
 
-from bridge._asgi_hosting.blocks import Blocks, WholeResponse
+from bridge._asgi_hosting.blocks import Blocks, NoContent, WholeResponse
 from bridge._asgi_hosting.errands import Errand
 from bridge._asgi_hosting.exchange import Exchange
 from bridge._asgi_hosting.host import Host, HostPhase, refusal
@@ -59,23 +59,36 @@ def serve(host: Host, environ: Environ, start_response: StartResponse) -> Iterab
         if servant is not None and not servant.is_refused:
             raise  # the application's own
         host.refused += 1
-        return _plain_response(start_response, refused.status, refused.reason, host.limits.retry_after_s)
+        return _plain_response(environ, start_response, refused.status, refused.reason, host.limits.retry_after_s)
     except Exception:
         if not host.hosting.responds_to_errors:
             raise
         # Only what happens before start_response() comes here: the rest is raised to the server in its iteration.
         logger.exception("the application failed; answered 500")
-        return _plain_response(start_response, 500, "Internal Server Error", host.limits.retry_after_s)
+        return _plain_response(environ, start_response, 500, "Internal Server Error", host.limits.retry_after_s)
 
 
-def _plain_response(start_response: StartResponse, status: int, sentence: str, retry_after_s: int) -> WholeResponse:
+def _plain_response(
+    environ: Environ, start_response: StartResponse, status: int, sentence: str, retry_after_s: int
+) -> Iterable[bytes]:
     """Answer by ourselves; the reason names no value of the request."""
     body = sentence.encode("utf-8") + b"\n"
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
     if status == 503:  # noqa: PLR2004
         headers.append(("Retry-After", str(retry_after_s)))
     start_response(status_from_code(status), headers)
-    return WholeResponse([body])
+    return _nothing(environ, len(body)) if environ.get("REQUEST_METHOD") == "HEAD" else WholeResponse([body])
+
+
+def _nothing(environ: Environ, content_length: int | None) -> Iterable[bytes]:
+    """Return the content of a response that carries none (HEAD, 204, 304).
+
+    A list would make servers infer a Content-Length of 0, which is not theirs to say. But waitress ends a HEAD response
+    without a length with the last chunk of a body that must not be there, which the client takes for the next response.
+    """
+    if content_length is None and "waitress.client_disconnected" in environ:
+        return WholeResponse([b""])
+    return NoContent()
 
 
 class Servant:
@@ -126,10 +139,14 @@ class Servant:
             start_response(response.status, response.headers)
         except BaseException:  # also what a signal or a killed greenlet brings (A-090)
             self.leave()
+            if self.file is not None:
+                self.file.close()
             raise
         if block is None:
             self._is_over = True
-            return WholeResponse([b""] if response.carries_content else [])
+            if response.carries_content:
+                return WholeResponse([b""])
+            return _nothing(self.environ, response.content_length)
         if exchange.is_output_over and not exchange.outbox and exchange.failure is None:
             self._is_over = True
             return WholeResponse([block])
@@ -227,7 +244,7 @@ class Servant:
             file.close()
             raise
         file.close()
-        return WholeResponse()
+        return _nothing(self.environ, self.response.content_length)
 
     def _wait_longer(self) -> None:
         """Wait for the application, looking up from time to time.

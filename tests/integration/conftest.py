@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.servers import SERVERS, Server, ServerKind, running
+from tests.integration.wsgi_servers import WSGI_SERVERS, Hosted, WSGIServerKind, hosting
 
 
 @pytest.fixture(scope="session", params=SERVERS, ids=str)
@@ -14,4 +15,12 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A running server of each kind, with `tests.integration.apps`."""
     kind: ServerKind = request.param
     with running(kind, "tests.integration.apps:app", tmp_path_factory.mktemp(kind.name)) as started:
+        yield started
+
+
+@pytest.fixture(scope="session", params=WSGI_SERVERS, ids=str)
+def hosted(request: pytest.FixtureRequest) -> Iterator[Hosted]:
+    """A running WSGI server of each kind, with `tests.integration.asgi_apps`."""
+    kind: WSGIServerKind = request.param
+    with hosting(kind) as started:
         yield started
