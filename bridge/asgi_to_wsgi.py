@@ -142,7 +142,9 @@ class ASGIToWSGI:
 
     def statistics(self) -> HostStatistics:
         """Return a snapshot of this process' requests. Any thread."""
-        host = self._hosts.get()
+        host = self._hosts.peek()
+        if host is None:  # nothing has been made in this process, and nothing is to be made by looking
+            return HostStatistics("not started", requests=0, background=0, refused=0, failed_in_background=0)
         live = tuple(host.live)
         requests = sum(not exchange.is_output_over for exchange in live)
         return HostStatistics(

@@ -1,8 +1,8 @@
 """A strict WSGI server in memory: it calls an adapter as a server would, and records everything.
 
-`hosted` makes an `ASGIToWSGI` and shuts it down afterwards; `Gateway` makes one request of it. The rules that every WSGI
-server may rely on are checked at each step: `start_response` once, in the calling thread, before the callable returns,
-with a status and headers of exactly the right types; blocks that are `bytes`; an idempotent ``close()``.
+`hosted` makes an `ASGIToWSGI` and shuts it down afterwards; `Gateway` makes one request of it. The rules that every
+WSGI server may rely on are checked at each step: `start_response` once, in the calling thread, before the callable
+returns, with a status and headers of exactly the right types; blocks that are `bytes`; an idempotent ``close()``.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,4 +61,6 @@ class Blocks:
         """The server has done with the response: if it is not complete, the client is gone. Any thread."""
         self._servant.leave()
 
-    __del__ = close
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # interrupted while it was made
+            self._servant.leave()

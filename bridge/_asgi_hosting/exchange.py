@@ -42,6 +42,11 @@ from bridge.translate.asgi_response import COMPLETE, ASGIResponse
 from bridge.translate.messages import RESPONSE_BODY, RESPONSE_START
 from bridge.types import Message, Scope
 
+_TURNS_FOR_LISTENERS = 8
+"""Turns of the loop that a cancellation may need to come through layers of middleware; a guess, mostly one will do."""
+_MESSAGE_BYTES = 256
+"""What a message without much content counts for, where content is swallowed: a bound on their number."""
+
 
 class _Receiver:
     """One waiting ``receive()``."""
@@ -59,6 +64,7 @@ class Exchange:
     Attributes:
         response: the state of the response; the servant reads status and headers, once a block is in the outbox.
         has_begun: the loop has taken the request up.
+        is_abandoned: set by the servant when it leaves before the end.
         is_refused: ``failure`` is the bridge's answer, not the application's error.
         is_answered: the response is complete; the application may go on in the background.
     """
@@ -81,6 +87,9 @@ class Exchange:
     _turns: deque[Signal] | None = None
     _has_warned = False
     _quiet_since_s = 0.0
+    _swallowed_bytes = 0
+    _had_listeners = False
+    is_abandoned = False
 
     def __init__(self, host: Host, scope: Scope, gate: Gate, context: Context, *, has_body: bool) -> None:
         self.outbox: deque[bytes | Errand] = deque()
@@ -105,6 +114,8 @@ class Exchange:
     def begin(self) -> None:
         """Start the application's task; posted by the servant."""
         self.has_begun = True
+        if self.is_abandoned:  # the loop was stuck for so long that nobody waits any more
+            return
         self._host.live.add(self)
         try:
             self._work = self._host.portal.spawn(self._run, self._context)
@@ -151,16 +162,14 @@ class Exchange:
         if response.is_whole:  # all that Content-Length announced has been sent
             self._complete()
             return
-        self._fail(
-            ApplicationError(
-                f"the application returned {response.phase.value}, without completing its response; the last "
-                "http.response.body must have more_body false",
-                rule='ASGI HTTP, "Response Body - send event"',
-            )
+        raise ApplicationError(
+            f"the application returned {response.phase.value}, without completing its response; the last "
+            "http.response.body must have more_body false",
+            rule='ASGI HTTP, "Response Body - send event"',
         )
 
     def _app_raised(self, error: BaseException) -> None:
-        if not self.is_answered and not self._is_gone:
+        if not self.is_output_over:
             self._fail(error)
             return
         if self._is_gone and _comes_from_disconnect(error):  # A-087
@@ -225,6 +234,7 @@ class Exchange:
         """The client has left, or the servant was made to leave: nobody takes a response any more."""
         if self.is_answered or self._is_gone:
             return
+        self._had_listeners = bool(self._receivers)
         self._is_gone = True
         self.is_output_over = True
         self.outbox.clear()
@@ -241,12 +251,10 @@ class Exchange:
 
         Any number of callers may wait; each piece goes to one of them, in order, the disconnect to all.
         """
-        if self.is_answered or self._is_gone:
+        if self._is_over():
             return messages.disconnect()
         if self._pieces:
             return self._pieces.popleft()
-        if self._has_nobody_to_read():
-            return messages.disconnect()
         if not self._has_body and not self._body_is_over:
             self._body_is_over = True
             return messages.request(b"", more_body=False)
@@ -256,7 +264,7 @@ class Exchange:
         self._receivers.append(receiver)
         self._read_if_wanted()
         try:
-            while receiver.message is None and not (self.is_answered or self._is_gone or self._has_nobody_to_read()):
+            while receiver.message is None and not self._is_over():
                 await receiver.signal.wait()
         except BaseException:
             self._receivers.remove(receiver)
@@ -266,9 +274,9 @@ class Exchange:
         self._receivers.remove(receiver)
         return messages.disconnect() if receiver.message is None else receiver.message
 
-    def _has_nobody_to_read(self) -> bool:
-        """Whether more of the body is wanted but the servant has gone, with a response that carries no content."""
-        return bool(self._quiet_since_s) and self._has_body and not self._body_is_over
+    def _is_over(self) -> bool:
+        """Whether ``http.disconnect`` is due: also once the servant has gone with a response that has no content."""
+        return self.is_output_over and (self.is_answered or self._is_gone or self._swallowed_bytes > 0)
 
     def _read_if_wanted(self) -> None:
         """Let the servant read if somebody waits for a piece and there may be one."""
@@ -327,7 +335,7 @@ class Exchange:
                 self._warn_of_surplus(kind)
                 return
         if self._is_gone:
-            raise _client_has_left()
+            await self._complain_of_client()
         if kind == RESPONSE_BODY:
             body = self.response.body(message)
             if self.response.phase is COMPLETE:
@@ -340,7 +348,7 @@ class Exchange:
                 self._gate.open()
                 await self._until_asked(self._put)
             else:
-                await self._swallow()
+                await self._swallow(message)
         elif kind == RESPONSE_START:
             self.response.start(message)
         else:
@@ -353,7 +361,7 @@ class Exchange:
             taken = self._taken = self._host.portal.port.new_signal()
         while self._asked < number:
             if self._is_gone:
-                raise _client_has_left()
+                await self._complain_of_client()
             await taken.wait()
 
     async def _wait_for_turn(self) -> None:
@@ -370,22 +378,33 @@ class Exchange:
             if self._turns:
                 self._turns[0].set()
 
-    async def _swallow(self) -> None:
+    async def _complain_of_client(self) -> None:
+        """Raise because the client has left; who waits in ``receive()`` hears of it first.
+
+        Frameworks that listen there cancel their handler, which is a cleaner end for it than an error (Django gives
+        its connections back only so).
+        """
+        if self._had_listeners:
+            for _ in range(_TURNS_FOR_LISTENERS):
+                await anyio.lowlevel.checkpoint()
+        raise ClientDisconnected("the client has left; nobody takes the response any more")
+
+    async def _swallow(self, message: Message) -> None:
         """Content of a response that carries none (HEAD, 204, 304): the servant gets its end with the first message.
 
         The application may go on, but not for ever: an endless stream would never learn that nobody listens.
         """
-        now_s = time.monotonic()
-        if not self._quiet_since_s:
+        limits, now_s = self._host.limits, time.monotonic()
+        if not self._swallowed_bytes:
             self._quiet_since_s = now_s
             self.is_output_over = True
             self._gate.open()
-            self._wake_all()  # an unread body will not be read any more
-        limit_s = self._host.limits.response_wait_s
-        if limit_s is not None and now_s - self._quiet_since_s > limit_s:
+        self._swallowed_bytes += max(len(message.get("body", b"")), _MESSAGE_BYTES)
+        self._wake_all()
+        is_late = limits.response_wait_s is not None and now_s - self._quiet_since_s > limits.response_wait_s
+        if is_late or self._swallowed_bytes > limits.response_memory_bytes:
             self._is_gone = True
-            self._wake_all()
-            raise _client_has_left()
+            await self._complain_of_client()
         await anyio.lowlevel.checkpoint()
 
     async def _send_unusual(self, kind: object, message: Message) -> None:
@@ -423,10 +442,6 @@ class Exchange:
         if not self._has_warned:
             self._has_warned = True
             logger.warning("%r: the application sent %r after its response was complete; it is ignored", self, kind)
-
-
-def _client_has_left() -> ClientDisconnected:
-    return ClientDisconnected("the client has left; nobody takes the response any more")
 
 
 def _comes_from_disconnect(error: BaseException) -> bool:

@@ -23,9 +23,9 @@ import anyio
 from bridge._asgi_hosting.hosting import Hosting, logger
 from bridge._asgi_hosting.lifespan import Lifespan
 from bridge._runtime.bells import Bell
-from bridge._runtime.gates import Gate, is_eventlet_patched
+from bridge._runtime.gates import Gate, is_eventlet_patched, is_gevent_patched, native_lock
 from bridge._runtime.loops import LoopGoneError
-from bridge._runtime.portal import Portal, PortalError, Work, default_loop_kind
+from bridge._runtime.portal import LoopKind, NoThreadError, Portal, PortalError, Work, default_loop_kind
 from bridge.errors import EventLoopError, LifespanError, RequestRefused
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class Host:
         self.failed_in_background = 0
         self._lifespan: Lifespan | None = None
         self._has_entered = False
-        self._entering = threading.Lock()
+        self._lock = native_lock()
+        self._candidate: Portal | None = None
         self._gates: list[Gate] = []
         self._changed: Bell
         """Rings when the phase changes, and when the last running request has ended."""
@@ -91,6 +92,8 @@ class Host:
             EventLoopError: no loop can be had, or this was called on the loop, which would wait for itself.
         """
         portal = self.portal if self._has_entered else self._enter_portal()
+        if self._is_closed():
+            raise refusal()
         if portal.thread_id == threading.get_ident():
             raise EventLoopError(
                 "this WSGI application was called on the event loop that it needs to run; call it in another thread"
@@ -99,20 +102,39 @@ class Host:
 
     def _enter_portal(self) -> Portal:
         refuse_eventlet()
-        if not self._entering.acquire(timeout=self.limits.loop_wait_s):
-            raise EventLoopError("another thread has been starting the event loop for too long")
-        try:
-            while not self._has_entered:
-                if self.phase in (HostPhase.CLOSING, HostPhase.CLOSED):
+        while True:
+            with self._lock:
+                if self._has_entered:  # another thread was quicker
+                    return self.portal
+                if self.phase is not HostPhase.NEW:  # closed before anybody came
                     raise refusal()
-                portal = self.hosting.find_portal(self.hosting.loop_kind or default_loop_kind())
-                if _enter(portal, self):  # else its last tenant has just left: another one
+                portal = self._candidate
+                if portal is None or portal.is_over:
+                    portal = self._candidate = self.hosting.find_portal(self._loop_kind())
+            if not _enter(portal, self):  # its last tenant has just left: another one
+                continue
+            with self._lock:
+                is_closed = self._is_closed()
+                if not is_closed and not self._has_entered:
                     self.portal = portal
                     self._changed = Bell(portal.port.new_signal)
                     self._has_entered = True
+            if is_closed:
+                portal.leave(self)
+                raise refusal()
             return self.portal
-        finally:
-            self._entering.release()
+
+    def _is_closed(self) -> bool:
+        return self.phase is HostPhase.CLOSED
+
+    def _loop_kind(self) -> LoopKind:
+        kind = self.hosting.loop_kind or default_loop_kind()
+        if kind != "asyncio" and is_gevent_patched():
+            raise EventLoopError(
+                f"gevent has replaced this process' threads, and {kind} knows nothing of gevent: threads that the "
+                "application starts would never run; use event_loop='asyncio'"
+            )
+        return kind
 
     def start(self) -> None:
         """Run the lifespan startup if that has not been done; wait for it.
@@ -149,9 +171,10 @@ class Host:
 
         A second call waits for the first. Failures are logged. Not on the loop.
         """
-        if not self._has_entered or not self.portal.is_running:
-            self.phase = HostPhase.CLOSED
-            return
+        with self._lock:
+            if not self._has_entered or not self.portal.is_running:
+                self.phase = HostPhase.CLOSED
+                return
         portal = self.portal
         if portal.thread_id == threading.get_ident():
             raise EventLoopError("shutdown() was called on the event loop that it needs; call it in another thread")
@@ -324,5 +347,7 @@ def refuse_eventlet() -> None:
 def _enter(portal: Portal, host: Host) -> bool:
     try:
         return portal.enter(host)
+    except NoThreadError as error:
+        raise EventLoopError(f"{error} (under uWSGI: --enable-threads)") from error
     except PortalError as error:
-        raise EventLoopError(f"{error} (uWSGI needs --enable-threads)") from error
+        raise EventLoopError(str(error)) from error

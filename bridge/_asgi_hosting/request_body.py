@@ -47,7 +47,7 @@ class RequestBody:
                 raise BodyTooLarge(max_bytes)
             self.is_empty = length == 0
         else:
-            self.is_empty = not _has_end(environ) or _says_no_body(environ)
+            self.is_empty = not _has_end(environ)
         if self.is_empty:
             return
         self._left_bytes = length
@@ -88,15 +88,3 @@ class RequestBody:
 def _has_end(environ: Environ) -> bool:
     """Tell whether the input of unknown length ends by itself."""
     return bool(environ.get("wsgi.input_terminated")) or str(environ.get("SERVER_SOFTWARE")).startswith(_ENDS_BY_ITSELF)
-
-
-def _says_no_body(environ: Environ) -> bool:
-    """Tell whether the message has no body by its fields: a plain GET need not be asked for one (RFC 9112 section 6.3).
-
-    HTTP/2 needs no field for a body, and other methods are asked to be on the safe side.
-    """
-    return (
-        environ.get("REQUEST_METHOD") in ("GET", "HEAD")
-        and environ.get("SERVER_PROTOCOL") in ("HTTP/1.1", "HTTP/1.0")
-        and not environ.get("HTTP_TRANSFER_ENCODING")
-    )

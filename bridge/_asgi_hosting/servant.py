@@ -55,17 +55,16 @@ def serve(host: Host, environ: Environ, start_response: StartResponse) -> Iterab
     try:
         servant = Servant(host, environ)
         return servant.serve(start_response)
-    except RequestRefused as refused:
-        if servant is not None and not servant.is_refused:
-            raise  # the application's own
-        host.refused += 1
-        return _plain_response(environ, start_response, refused.status, refused.reason, host.limits.retry_after_s)
-    except Exception:
+    except Exception as error:
+        retry_after_s = host.limits.retry_after_s
+        if isinstance(error, RequestRefused) and (servant is None or servant.is_refused):  # not the application's own
+            host.refused += 1
+            return _plain_response(environ, start_response, error.status, error.reason, retry_after_s)
         if not host.hosting.responds_to_errors:
             raise
         # Only what happens before start_response() comes here: the rest is raised to the server in its iteration.
         logger.exception("the application failed; answered 500")
-        return _plain_response(environ, start_response, 500, "Internal Server Error", host.limits.retry_after_s)
+        return _plain_response(environ, start_response, 500, "Internal Server Error", retry_after_s)
 
 
 def _plain_response(
@@ -128,29 +127,32 @@ class Servant:
         """Wait for the beginning of the response, start it, and return the rest (A-002, A-003, A-071, A-080)."""
         exchange, response = self._exchange, self.response
         try:
-            self._post(exchange.begin)
-        except LoopGoneError:
-            self.is_refused = self._is_over = True
-            raise refusal() from None
-        try:
+            self._begin()
             block = self._take()
             if self.file is not None:
                 return self._file_response(start_response, self.file)
             start_response(response.status, response.headers)
+            if block is None:
+                self._is_over = True
+                if response.carries_content:
+                    return WholeResponse([b""])
+                return _nothing(self.environ, response.content_length)
+            if exchange.is_output_over and not exchange.outbox and exchange.failure is None:
+                self._is_over = True
+                return WholeResponse([block])
+            return Blocks(self, block)
         except BaseException:  # also what a signal or a killed greenlet brings (A-090)
             self.leave()
             if self.file is not None:
                 self.file.close()
             raise
-        if block is None:
-            self._is_over = True
-            if response.carries_content:
-                return WholeResponse([b""])
-            return _nothing(self.environ, response.content_length)
-        if exchange.is_output_over and not exchange.outbox and exchange.failure is None:
-            self._is_over = True
-            return WholeResponse([block])
-        return Blocks(self, block)
+
+    def _begin(self) -> None:
+        try:
+            self._post(self._exchange.begin)
+        except LoopGoneError:
+            self.is_refused = True
+            raise refusal() from None
 
     def next_block(self) -> bytes | None:
         """Return the next block when it is there, None at the end; the server has taken the last one.
@@ -177,7 +179,7 @@ class Servant:
     def leave(self) -> None:
         """Nobody takes the response any more; tell the exchange, once. Any thread; does not wait."""
         if not self._is_over:
-            self._is_over = True
+            self._is_over = self._exchange.is_abandoned = True
             with suppress(LoopGoneError):
                 self._post(self._exchange.servant_has_gone)
 
@@ -235,14 +237,10 @@ class Servant:
     def _file_response(self, start_response: StartResponse, file: BinaryIO) -> Iterable[bytes]:
         """Give the file to the server as the response object itself, so that it may use its own way."""
         self._is_over = True
-        try:
-            start_response(self.response.status, self.response.headers)
-            if self.response.carries_content:
-                wrapped: Iterable[bytes] = self.environ[FILE_WRAPPER_KEY](file, _FILE_BLOCK_BYTES)
-                return wrapped
-        except BaseException:
-            file.close()
-            raise
+        start_response(self.response.status, self.response.headers)
+        if self.response.carries_content:
+            wrapped: Iterable[bytes] = self.environ[FILE_WRAPPER_KEY](file, _FILE_BLOCK_BYTES)
+            return wrapped
         file.close()
         return _nothing(self.environ, self.response.content_length)
 
@@ -261,6 +259,9 @@ class Servant:
             self._probe = client_probe(self.environ)
         since_s = quiet_since_s = time.monotonic() - _LOOK_EVERY_S
         while True:
+            if not exchange.has_begun and self._host.phase in (HostPhase.CLOSING, HostPhase.CLOSED):
+                self.is_refused = True  # posted when the loop had taken up its last
+                raise refusal()
             if not self._portal.is_running and not exchange.is_output_over:
                 raise EventLoopError("the event loop ended while the request was waiting for it")
             if self._probe is not None and self._probe():

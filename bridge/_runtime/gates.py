@@ -124,6 +124,14 @@ def _gevent_gates() -> Callable[[], Gate]:
     return make
 
 
+def native_lock() -> threading.Lock:
+    """Return a lock of the interpreter, also under gevent: for sections of a few instructions that never wait."""
+    if is_gevent_patched():
+        lock: threading.Lock = sys.modules["gevent.monkey"].get_original("_thread", "allocate_lock")()
+        return lock
+    return threading.Lock()
+
+
 def start_native_thread(run: Callable[[], None], name: str) -> threading.Thread | None:
     """Start a daemon thread of the operating system; return it, or None where gevent hides it. Any thread.
 

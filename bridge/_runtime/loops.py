@@ -170,8 +170,10 @@ class TrioSignal:
         self._event.set()
 
     async def wait(self) -> None:
-        await self._event.wait()
-        self._event = self._new_event()
+        event = self._event
+        await event.wait()
+        if self._event is event:  # else another waiter has been quicker, and what it renewed may have been set since
+            self._event = self._new_event()
 
 
 class TrioPort:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import logging
 import os
 import sys
@@ -23,10 +24,9 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Literal, Protocol, TypeAlias
 
-from bridge._runtime.gates import Gate, gate_maker, is_gevent_patched, start_native_thread
+from bridge._runtime.gates import Gate, gate_maker, is_gevent_patched, native_lock, start_native_thread
 from bridge._runtime.loops import LoopGoneError, LoopPort, Signal, current_port
 from bridge._runtime.processes import PerProcess
 
@@ -61,9 +61,19 @@ class PortalError(RuntimeError):
     """The loop could not be started, or has ended."""
 
 
+class NoThreadError(PortalError):
+    """The loop's thread did not come to life."""
+
+
 def default_loop_kind() -> LoopKind:
     """Return uvloop where it is installed and can work, else asyncio."""
-    return "uvloop" if find_spec("uvloop") is not None and not is_gevent_patched() else "asyncio"
+    if is_gevent_patched():
+        return "asyncio"
+    try:
+        import_module("uvloop")
+    except ImportError:  # not installed, or not for a second interpreter in one process
+        return "asyncio"
+    return "uvloop"
 
 
 class Portal:
@@ -85,11 +95,12 @@ class Portal:
         self.thread_id = 0
         self.new_gate: Callable[[], Gate]
         self.spawn: Callable[[Callable[[], Coroutine[Any, Any, None]], Context], Work]
-        self._lock = threading.Lock()
+        self._lock = native_lock()
         self._tenants: list[Tenant] = []
         self._thread: threading.Thread | None = None
-        self._starter: Gate | None = None
-        self._ended: list[Gate] = []
+        self._is_started = False
+        self._starters: list[Gate] = []
+        """Of the threads that wait for the loop to run."""
         self._stop: Signal
         self._failure: BaseException | None = None
 
@@ -105,42 +116,51 @@ class Portal:
         Raises:
             PortalError: the loop does not run within the time.
         """
-        if not self._lock.acquire(timeout=timeout_s):
-            raise self._has_not_started(timeout_s)
-        try:
+        with self._lock:
             if self.is_over:
                 return False
-            if not self.is_running:
-                self._start(timeout_s)
             if tenant not in self._tenants:
                 self._tenants.append(tenant)
-            return True
-        finally:
-            self._lock.release()
-
-    def _start(self, timeout_s: float) -> None:
-        self.new_gate = gate_maker()
-        self._starter = gate = self.new_gate()
-        self._thread = start_native_thread(self._run, self.name)
+            if self.is_running:
+                return True
+            is_first = not self._is_started
+            if is_first:
+                self._is_started = True
+                self.new_gate = gate_maker()
+            gate = self.new_gate()
+            self._starters.append(gate)
+        try:
+            if is_first:
+                self._thread = start_native_thread(self._run, self.name)
+        except RuntimeError as error:
+            self._failure = error
+            self._has_come_to_nothing()
         if not gate.wait(timeout_s):
-            self.is_over = True  # should it come to life after all, it ends at once
-            raise self._has_not_started(timeout_s)
+            self._has_come_to_nothing()
+            raise NoThreadError(
+                f"the thread of the event loop did not come to life within {timeout_s} s; this process does not let "
+                "Python run threads"
+            )
         if self._failure is not None:
-            self.is_over = True
             raise PortalError(f"the {self.kind} event loop could not be started: {self._failure!r}") from self._failure
+        return True
 
-    def _has_not_started(self, timeout_s: float) -> PortalError:
-        return PortalError(
-            f"the thread of the event loop did not come to life within {timeout_s} s; this process does not let Python "
-            "run threads"
-        )
+    def _has_come_to_nothing(self) -> None:
+        """The loop cannot be started: should it come to life after all, it ends at once."""
+        with self._lock:
+            self.is_over = True
+            self._tenants.clear()
+        self._say_started()
 
     def leave(self, tenant: Tenant) -> None:
         """Let a tenant go; the loop ends after the last one. Any thread, also the loop's; does not wait."""
-        if tenant in self._tenants:
-            self._tenants.remove(tenant)
-        if not self._tenants:
-            self.end()
+        with self._lock:
+            if tenant in self._tenants:
+                self._tenants.remove(tenant)
+            if self._tenants:
+                return
+            self.is_over = True  # with the lock held: who enters from now on is told so
+        self.end()
 
     def end(self) -> None:
         """Let the loop end; does not wait. Any thread."""
@@ -187,7 +207,7 @@ class Portal:
             else:
                 self._run_asyncio()
         except BaseException as error:
-            if self.is_running or self._starter is None:
+            if self.is_running:
                 logger.critical("the event loop of %r has failed", self, exc_info=error)
             self._failure = error
         self.is_over = True
@@ -195,17 +215,19 @@ class Portal:
         self._say_started()
 
     def _say_started(self) -> None:
-        starter, self._starter = self._starter, None
-        if starter is not None:
-            starter.open()
+        with self._lock:
+            starters, self._starters = self._starters, []
+        for gate in starters:
+            gate.open()
 
     def _began(self) -> bool:
         """The loop runs: tell who waits for it; return False if nobody does any more."""
-        if self.is_over:
-            return False
         self.port = current_port()
         self._stop = self.port.new_signal()
-        self.is_running = True
+        with self._lock:
+            if self.is_over:
+                return False
+            self.is_running = True
         self._say_started()
         return True
 
@@ -217,17 +239,21 @@ class Portal:
         factory = import_module("uvloop").new_event_loop if self.kind == "uvloop" else asyncio.new_event_loop
         loop: asyncio.AbstractEventLoop = factory()
 
+        executor = _Executor()
+        loop.set_default_executor(executor)
+
         async def main() -> None:
             self.spawn = _asyncio_spawner(loop)
             if self._began():
                 await self._stay()
-                await _clean_up_asyncio(loop)
 
         try:
             loop.run_until_complete(main())
-        finally:
-            self.is_running = False
-            loop.close()
+        finally:  # also when a callback has brought the loop down
+            try:
+                loop.run_until_complete(_clean_up_asyncio(loop, executor))
+            finally:
+                loop.close()
 
     def _run_trio(self) -> None:
         trio: Any = import_module("trio")
@@ -239,10 +265,7 @@ class Portal:
                     await self._stay()
                 nursery.cancel_scope.cancel()
 
-        try:
-            trio.run(main)
-        finally:
-            self.is_running = False
+        trio.run(main)
 
 
 def _asyncio_spawner(loop: asyncio.AbstractEventLoop) -> Callable[..., Work]:
@@ -266,7 +289,10 @@ def _trio_spawner(trio: Any, nursery: Any) -> Callable[..., Work]:
 
         async def guarded() -> None:
             with limit:
-                await function()
+                try:
+                    await function()
+                except Exception:  # alone: the nursery would end everything else with it
+                    logger.exception("work in %s has failed", trio.__name__)
 
         context.run(nursery.start_soon, guarded)  # trio copies the context of whoever starts a task
         return limit  # type: ignore[no-any-return]  # a CancelScope
@@ -274,7 +300,7 @@ def _trio_spawner(trio: Any, nursery: Any) -> Callable[..., Work]:
     return spawn
 
 
-async def _clean_up_asyncio(loop: asyncio.AbstractEventLoop) -> None:
+async def _clean_up_asyncio(loop: asyncio.AbstractEventLoop, executor: _Executor) -> None:
     """Leave nothing pending on the loop, as far as that can be had within limits."""
     tasks = asyncio.all_tasks(loop) - {asyncio.current_task()}
     for task in tasks:
@@ -283,9 +309,37 @@ async def _clean_up_asyncio(loop: asyncio.AbstractEventLoop) -> None:
         _, left = await asyncio.wait(tasks, timeout=_CLEAN_UP_S)
         for task in left:
             logger.error("%r ignores that it was cancelled; it is given up", task)
-    for step in (loop.shutdown_asyncgens, loop.shutdown_default_executor):
-        with suppress(TimeoutError):
-            await asyncio.wait_for(step(), _CLEAN_UP_S)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(loop.shutdown_asyncgens(), _CLEAN_UP_S)
+    if executor.is_used:
+        await _shut(executor)
+
+
+class _Executor(concurrent.futures.ThreadPoolExecutor):
+    """The loop's default executor: like asyncio's own, but it can be ended within a time."""
+
+    is_used = False
+
+    def submit(self, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:
+        self.is_used = True
+        return super().submit(*args, **kwargs)
+
+
+async def _shut(executor: _Executor) -> None:
+    """Wait for the executor's threads, but not for ever: asyncio's own way joins them however long they take."""
+    joiner = threading.Thread(target=executor.shutdown, name="bridge-loop-end", daemon=True)
+    try:
+        joiner.start()
+    except RuntimeError:  # the interpreter starts no thread any more
+        executor.shutdown(wait=False)
+        return
+    deadline_s = time.monotonic() + _CLEAN_UP_S
+    while joiner.is_alive() and time.monotonic() < deadline_s:  # noqa: ASYNC110 - nothing announces it
+        await asyncio.sleep(0.002)
+    if joiner.is_alive():
+        logger.error("a thread of the event loop's default executor is still busy; it is given up")
+    else:
+        joiner.join()
 
 
 # ---- The portals of a process -----------------------------------------------------------------------------------
@@ -296,7 +350,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.lock = threading.Lock()
+        self.lock = native_lock()
         self.shared: dict[LoopKind, Portal] = {}
         self.all: list[Portal] = []
         self.has_exit_hook = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import threading
 from contextlib import suppress
 
@@ -232,7 +233,7 @@ def test_a_loop_that_is_not_installed_is_an_import_error_that_names_the_extra(mo
 
 
 def test_without_uvloop_the_loop_is_asyncios(monkeypatch):
-    monkeypatch.setattr("bridge._runtime.portal.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "uvloop", None)  # importing it fails
     app = LivingApp()
 
     with hosted(app) as adapter:
