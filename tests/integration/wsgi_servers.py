@@ -50,7 +50,6 @@ class WSGIServerKind(ServerKind):
         gives_raw_paths: the path as sent can be had (``RAW_URI`` or ``REQUEST_URI``).
         keeps_octets: header values of the response go out as the application gave them, octet by octet.
         infers_length: a response of one block gets a Content-Length.
-        adds_zero_length: a response without content gets ``Content-Length: 0``, whatever its status.
         reads_after_start: the rest of a request body can still be read when the response has begun.
         notices_cut_chunks: a cut chunked body ends otherwise than a complete one.
         answers_failures: an exception before the response begins is answered with 500; else by hanging up.
@@ -72,7 +71,6 @@ class WSGIServerKind(ServerKind):
     gives_raw_paths: bool = True
     keeps_octets: bool = True
     infers_length: bool = False
-    adds_zero_length: bool = False
     reads_after_start: bool = True
     notices_cut_chunks: bool = True
     answers_failures: bool = True
@@ -131,7 +129,6 @@ def _wsgiref(name: str, *more: str, **abilities: Any) -> WSGIServerKind:
         has_files=True,
         gives_raw_paths=False,
         infers_length=True,
-        adds_zero_length=True,
         continues="never",
         **abilities,
     )
