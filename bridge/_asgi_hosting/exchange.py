@@ -92,7 +92,7 @@ class Exchange:
     is_abandoned = False
 
     def __init__(self, host: Host, scope: Scope, gate: Gate, context: Context, *, has_body: bool) -> None:
-        self.outbox: deque[bytes | Errand] = deque()
+        self.outbox: list[bytes | Errand] = []  # seldom more than one: a deque would be larger, not quicker
         self.scope = scope
         # Read now: the scope is the application's from here on.
         self._target = (scope["method"], scope["path"])
@@ -120,7 +120,7 @@ class Exchange:
         try:
             self._work = self._host.portal.spawn(self._run, self._context)
         except BaseException as error:  # noqa: BLE001 - the servant must not wait for ever
-            self._host.ended(self)
+            self._host.live.discard(self)
             self._fail(error)
 
     async def _run(self) -> None:
@@ -148,7 +148,9 @@ class Exchange:
             if isinstance(error, anyio.get_cancelled_exc_class()):
                 raise
         finally:
-            host.ended(self)
+            host.live.discard(self)
+            if host.phase is not SERVING:
+                host.ended()
             self._work = None
 
     def cancel(self) -> None:

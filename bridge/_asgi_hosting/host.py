@@ -274,9 +274,8 @@ class Host:
         if self.phase is not HostPhase.SERVING:
             raise refusal()
 
-    def ended(self, exchange: Exchange) -> None:
-        """The application has returned from a request."""
-        self.live.discard(exchange)
+    def ended(self) -> None:
+        """The application has returned from a request, which is no longer live."""
         if self.phase is HostPhase.CLOSING:
             self._changed.ring()
 

@@ -192,7 +192,7 @@ class Servant:
         outbox = exchange.outbox
         while True:
             if outbox:
-                item = outbox.popleft()
+                item = outbox.pop(0)
                 if type(item) is bytes:
                     return item
                 self._run(item)  # type: ignore[arg-type]  # an errand

@@ -53,13 +53,12 @@ def scope_from_environ(environ: Mapping[str, Any]) -> Scope:
     Spec: ASGI HTTP "HTTP Connection Scope", "WSGI Compatibility"; A-010 to A-030.
     """
     get = environ.get
-    path = text_from_native(_native(get("PATH_INFO")))
-    root_path = _native(get("SCRIPT_NAME"))
+    path = _text(get("PATH_INFO"))
+    root_path = _text(get("SCRIPT_NAME"))
     uri = get("REQUEST_URI") or get("RAW_URI")
     if path == "*" or (uri == "*" and path in _STARS):
-        path, root_path = "*", text_from_native(root_path).rstrip("/")
+        path, root_path = "*", root_path.rstrip("/")
     elif root_path:
-        root_path = text_from_native(root_path)
         stripped = root_path.rstrip("/")
         if path[:1] not in ("/", "") and stripped != root_path:
             path = "/" + path  # the slash between the two stood in SCRIPT_NAME
@@ -73,8 +72,8 @@ def scope_from_environ(environ: Mapping[str, Any]) -> Scope:
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
         "http_version": "1.1" if protocol == "HTTP/1.1" else _unusual_version(protocol),
-        "method": text_from_native(_native(get("REQUEST_METHOD")) or "GET").upper(),
-        "scheme": text_from_native(_native(get("wsgi.url_scheme")) or "http"),
+        "method": _text(get("REQUEST_METHOD")).upper() or "GET",
+        "scheme": _text(get("wsgi.url_scheme")) or "http",
         "path": path,
         "query_string": octets_from_native(query) if query else b"",
         "root_path": root_path,
@@ -97,6 +96,13 @@ def _native(value: object) -> str:
     if type(value) is str:
         return value
     return str.__str__(value) if isinstance(value, str) else ""
+
+
+def _text(value: object) -> str:
+    """Return what a variable stands for as text; ``""`` for what is none."""
+    if type(value) is str and value.isascii():
+        return value
+    return text_from_native(_native(value))
 
 
 def _unusual_version(protocol: object) -> str:
