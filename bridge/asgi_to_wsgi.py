@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal, TypedDict, Unpack, cast
 
-from bridge._asgi_hosting.host import Host, refuse_eventlet
+from bridge._asgi_hosting.entering import refuse_eventlet
+from bridge._asgi_hosting.host import Host
 from bridge._asgi_hosting.hosting import Hosting
 from bridge._asgi_hosting.servant import serve
-from bridge._runtime.portal import own_portal, shared_portal
+from bridge._runtime.portals import own_portal, shared_portal
 from bridge._runtime.processes import PerProcess
 from bridge.detect import is_asgi, is_two_step, single_callable
 from bridge.limits import Limits

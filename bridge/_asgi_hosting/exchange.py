@@ -4,12 +4,12 @@ Theory of operation. The application runs as one task. What it sends is put into
 request thread) is let through its gate; what it wants to receive, the servant fetches. Loop and servant share these
 variables and no lock:
 
-====================  ==================  =============================================================
+====================  ==================  ========================================================================
 ``outbox``            appended by loop    blocks (bytes) and errands, taken by the servant in order
-``is_output_over``    set by loop         nothing more will be put into the outbox
+``is_output_over``    set by loop         nothing more will be put into the outbox, and nothing is to be received
 ``failure``           set by loop         to be raised by the servant once the outbox is empty
 ``wants_body``        set by loop         the servant clears it, reads, and posts `body_came`
-====================  ==================  =============================================================
+====================  ==================  ========================================================================
 
 The loop writes first and opens the gate second, the servant passes the gate first and looks second, so nothing is
 overlooked. What the servant has to say it posts: `begin`, `asked_for_more`, `body_came`, `servant_has_gone`.
@@ -23,9 +23,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -33,10 +33,12 @@ import anyio.lowlevel
 from bridge._asgi_hosting.errands import Errand, FileErrand, HintErrand, TrailersErrand
 from bridge._asgi_hosting.host import SERVING, Host
 from bridge._asgi_hosting.hosting import logger
+from bridge._asgi_hosting.outcomes import comes_from_disconnect, failure_from
+from bridge._asgi_hosting.receiving import Receiving
 from bridge._runtime.gates import Gate
 from bridge._runtime.loops import Signal
-from bridge._runtime.portal import Work
-from bridge.errors import ApplicationError, ClientDisconnected, RequestCancelled, RequestRefused
+from bridge._runtime.spawning import Work
+from bridge.errors import ApplicationError, ClientDisconnected, RequestRefused
 from bridge.translate import messages
 from bridge.translate.asgi_response import COMPLETE, ASGIResponse
 from bridge.translate.messages import RESPONSE_BODY, RESPONSE_START
@@ -46,16 +48,6 @@ _TURNS_FOR_LISTENERS = 8
 """Turns of the loop that a cancellation may need to come through layers of middleware; a guess, mostly one will do."""
 _MESSAGE_BYTES = 256
 """What a message without much content counts for, where content is swallowed: a bound on their number."""
-
-
-class _Receiver:
-    """One waiting ``receive()``."""
-
-    __slots__ = ("message", "signal")
-
-    def __init__(self, signal: Signal) -> None:
-        self.signal = signal
-        self.message: Message | None = None
 
 
 class Exchange:
@@ -77,13 +69,10 @@ class Exchange:
     wants_body = False
     _is_gone = False
     _work: Work | None = None
-    _body_is_over = False
-    _is_reading = False
     _put = 0
     _asked = 0
     _taken: Signal | None = None
-    _receivers: deque[_Receiver] | None = None
-    _pieces: deque[Message] | None = None
+    _receiving: Receiving | None = None
     _turns: deque[Signal] | None = None
     _has_warned = False
     _quiet_since_s = 0.0
@@ -174,7 +163,7 @@ class Exchange:
         if not self.is_output_over:
             self._fail(error)
             return
-        if self._is_gone and _comes_from_disconnect(error):  # A-087
+        if self._is_gone and comes_from_disconnect(error):  # A-087
             logger.debug("%r: the application ended with %r", self, error)
             return
         if isinstance(error, anyio.get_cancelled_exc_class()):
@@ -184,16 +173,7 @@ class Exchange:
 
     def _fail(self, error: BaseException) -> None:
         """The response will not be completed: the servant raises the error, here all is over."""
-        if not isinstance(error, Exception):  # SystemExit and the like end this request, not the server (A-088)
-            reason = f"the application raised {type(error).__name__}"
-            failure: Exception = (
-                RequestCancelled("the request was cancelled")
-                if isinstance(error, anyio.get_cancelled_exc_class())
-                else ApplicationError(reason, rule='ASGI 3.0, "Error Handling"')
-            )
-            failure.__cause__ = error
-            error = failure
-        self.failure = error
+        self.failure = failure_from(error)
         self.is_output_over = True
         self._is_gone = True
         self._gate.open()
@@ -207,9 +187,8 @@ class Exchange:
         self._wake_all()
 
     def _wake_all(self) -> None:
-        if self._receivers:
-            for receiver in self._receivers:
-                receiver.signal.set()
+        if self._receiving is not None:
+            self._receiving.wake_all()
         if self._taken is not None:
             self._taken.set()
         if self._turns:
@@ -228,15 +207,14 @@ class Exchange:
 
     def body_came(self, piece: bytes, *, is_last: bool) -> None:
         """The servant has read a piece of the request body."""
-        self._is_reading = False
-        self._body_is_over = is_last
-        self._hand_over(messages.request(piece, more_body=not is_last))
+        if self._receiving is not None:  # nobody else lets the servant read
+            self._receiving.piece_came(messages.request(piece, more_body=not is_last), is_last=is_last)
 
     def servant_has_gone(self) -> None:
         """The client has left, or the servant was made to leave: nobody takes a response any more."""
         if self.is_answered or self._is_gone:
             return
-        self._had_listeners = bool(self._receivers)
+        self._had_listeners = self._receiving is not None and self._receiving.has_callers
         self._is_gone = True
         self.is_output_over = True
         self.outbox.clear()
@@ -251,69 +229,24 @@ class Exchange:
     async def receive(self) -> Message:
         """Return the next event: the body piece by piece, then ``http.disconnect`` once that is due (A-041 to A-057).
 
-        Any number of callers may wait; each piece goes to one of them, in order, the disconnect to all.
+        Any number of callers may wait; each piece goes to one of them, in order, the disconnect to all. It is due also
+        once the servant has gone with a response that carries no content.
         """
-        if self._is_over():
+        if self.is_output_over:
             return messages.disconnect()
-        if self._pieces:
-            return self._pieces.popleft()
-        if not self._has_body and not self._body_is_over:
-            self._body_is_over = True
-            return messages.request(b"", more_body=False)
-        receiver = _Receiver(self._host.portal.port.new_signal())
-        if self._receivers is None:
-            self._receivers = deque()
-        self._receivers.append(receiver)
-        self._read_if_wanted()
-        try:
-            while receiver.message is None and not self._is_over():
-                await receiver.signal.wait()
-        except BaseException:
-            self._receivers.remove(receiver)
-            if receiver.message is not None:  # cancelled with a piece in hand: the next caller's (A-056)
-                self._put_back(receiver.message)
-            raise
-        self._receivers.remove(receiver)
-        return messages.disconnect() if receiver.message is None else receiver.message
+        receiving = self._receiving
+        if receiving is None:
+            receiving = self._receiving = Receiving(self, has_body=self._has_body)
+        return await receiving.receive()
 
-    def _is_over(self) -> bool:
-        """Whether ``http.disconnect`` is due: also once the servant has gone with a response that has no content."""
-        return self.is_output_over and (self.is_answered or self._is_gone or self._swallowed_bytes > 0)
-
-    def _read_if_wanted(self) -> None:
-        """Let the servant read if somebody waits for a piece and there may be one."""
-        if self._is_reading or self._body_is_over or not self._receivers:
-            return
-        if all(receiver.message is not None for receiver in self._receivers):
-            return
-        self._is_reading = True
+    def want_body(self) -> None:
+        """Let the servant read a piece of the request body."""
         self.wants_body = True
         self._gate.open()
 
-    def _hand_over(self, message: Message) -> None:
-        """Give a piece to who waits longest, or keep it."""
-        for receiver in self._receivers or ():
-            if receiver.message is None:
-                receiver.message = message
-                receiver.signal.set()
-                break
-        else:
-            if self._pieces is None:
-                self._pieces = deque()
-            self._pieces.append(message)
-        self._read_if_wanted()
-
-    def _put_back(self, message: Message) -> None:
-        """Give a piece that was not taken to those who wait, in order: it comes before what they hold."""
-        for receiver in self._receivers or ():
-            held, receiver.message = receiver.message, message
-            receiver.signal.set()
-            if held is None:
-                return
-            message = held
-        if self._pieces is None:
-            self._pieces = deque()
-        self._pieces.appendleft(message)
+    def new_signal(self) -> Signal:
+        """Make what one coroutine waits for."""
+        return self._host.portal.port.new_signal()
 
     # ---- send() -----------------------------------------------------------------------------------------------
 
@@ -360,7 +293,7 @@ class Exchange:
         """Wait until the server has asked for what comes after the item of that number."""
         taken = self._taken
         if taken is None:
-            taken = self._taken = self._host.portal.port.new_signal()
+            taken = self._taken = self.new_signal()
         while self._asked < number:
             if self._is_gone:
                 await self._complain_of_client()
@@ -370,7 +303,7 @@ class Exchange:
         """Wait until the outbox has been emptied, in the order of the callers (A-068)."""
         if self._turns is None:
             self._turns = deque()
-        turn = self._host.portal.port.new_signal()
+        turn = self.new_signal()
         self._turns.append(turn)
         try:
             while (self._put != self._asked or self._turns[0] is not turn) and not (self.is_answered or self._is_gone):
@@ -444,22 +377,3 @@ class Exchange:
         if not self._has_warned:
             self._has_warned = True
             logger.warning("%r: the application sent %r after its response was complete; it is ignored", self, kind)
-
-
-def _comes_from_disconnect(error: BaseException) -> bool:
-    """Tell whether an error is, or was raised because of, a `ClientDisconnected`."""
-    return any(isinstance(cause, ClientDisconnected) for cause in _causes(error))
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    left: list[BaseException | None] = [error]
-    while left:
-        cause = left.pop()
-        if cause is None or id(cause) in seen:
-            continue
-        seen.add(id(cause))
-        yield cause
-        left += [cause.__cause__, cause.__context__]
-        if isinstance(cause, BaseExceptionGroup):
-            left.extend(cast("tuple[BaseException, ...]", cause.exceptions))  # pyright: ignore[reportUnknownMemberType]

@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from bridge._asgi_hosting.entering import enter, refusal, refuse_eventlet, usable_loop_kind
 from bridge._asgi_hosting.hosting import Hosting, logger
 from bridge._asgi_hosting.lifespan import Lifespan
 from bridge._runtime.bells import Bell
-from bridge._runtime.gates import Gate, is_eventlet_patched, is_gevent_patched, native_lock
+from bridge._runtime.gates import Gate, native_lock
 from bridge._runtime.loops import LoopGoneError
-from bridge._runtime.portal import LoopKind, NoThreadError, Portal, PortalError, Work, default_loop_kind
+from bridge._runtime.portal import Portal
+from bridge._runtime.spawning import Work
 from bridge.errors import EventLoopError, LifespanError, RequestRefused
 
 if TYPE_CHECKING:
@@ -110,8 +112,8 @@ class Host:
                     raise refusal()
                 portal = self._candidate
                 if portal is None or portal.is_over:
-                    portal = self._candidate = self.hosting.find_portal(self._loop_kind())
-            if not _enter(portal, self):  # its last tenant has just left: another one
+                    portal = self._candidate = self.hosting.find_portal(usable_loop_kind(self.hosting.loop_kind))
+            if not enter(portal, self):  # its last tenant has just left: another one
                 continue
             with self._lock:
                 is_closed = self._is_closed()
@@ -126,15 +128,6 @@ class Host:
 
     def _is_closed(self) -> bool:
         return self.phase is HostPhase.CLOSED
-
-    def _loop_kind(self) -> LoopKind:
-        kind = self.hosting.loop_kind or default_loop_kind()
-        if kind != "asyncio" and is_gevent_patched():
-            raise EventLoopError(
-                f"gevent has replaced this process' threads, and {kind} knows nothing of gevent: threads that the "
-                "application starts would never run; use event_loop='asyncio'"
-            )
-        return kind
 
     def start(self) -> None:
         """Run the lifespan startup if that has not been done; wait for it.
@@ -323,30 +316,3 @@ class Host:
                 await self._changed.wait()
         for exchange in tuple(self.live):
             logger.error("%r ignores that it was cancelled; it is given up", exchange)
-
-
-def refusal() -> RequestRefused:
-    """Return the answer to requests after the shutdown has begun."""
-    return RequestRefused(503, "The application is shutting down.")
-
-
-def refuse_eventlet() -> None:
-    """Refuse to work where eventlet rules.
-
-    Raises:
-        EventLoopError: the process is patched by eventlet.
-    """
-    if is_eventlet_patched():
-        raise EventLoopError(
-            "eventlet has replaced this process' threads, and an event loop needs a real one; use gevent, or threads "
-            "(gunicorn: --worker-class gthread)"
-        )
-
-
-def _enter(portal: Portal, host: Host) -> bool:
-    try:
-        return portal.enter(host)
-    except NoThreadError as error:
-        raise EventLoopError(f"{error} (under uWSGI: --enable-threads)") from error
-    except PortalError as error:
-        raise EventLoopError(str(error)) from error

@@ -12,7 +12,7 @@ import anyio
 from bridge._asgi_hosting.hosting import logger
 from bridge._runtime.bells import Bell
 from bridge._runtime.loops import LoopPort
-from bridge._runtime.portal import Work
+from bridge._runtime.spawning import Work
 from bridge.errors import LifespanError
 from bridge.translate import messages
 from bridge.translate.lifespan import ApplicationLifespan, ApplicationPhase

@@ -20,9 +20,10 @@ from functools import partial
 from typing import BinaryIO
 
 from bridge._asgi_hosting.blocks import Blocks, NoContent, WholeResponse
+from bridge._asgi_hosting.entering import refusal
 from bridge._asgi_hosting.errands import Errand
 from bridge._asgi_hosting.exchange import Exchange
-from bridge._asgi_hosting.host import Host, HostPhase, refusal
+from bridge._asgi_hosting.host import Host, HostPhase
 from bridge._asgi_hosting.hosting import logger
 from bridge._asgi_hosting.offers import FILE_WRAPPER_KEY, client_probe, extensions_from_environ
 from bridge._asgi_hosting.request_body import RequestBody

@@ -12,10 +12,7 @@ The thread is a daemon: it never keeps a process alive. Every wait for it is bou
 from __future__ import annotations
 
 import asyncio
-import atexit
-import concurrent.futures
 import logging
-import os
 import sys
 import threading
 import time
@@ -26,9 +23,9 @@ from contextvars import Context
 from importlib import import_module
 from typing import Any, Literal, Protocol, TypeAlias
 
-from bridge._runtime.gates import Gate, gate_maker, is_gevent_patched, native_lock, start_native_thread
+from bridge._runtime.gates import Gate, gate_maker, native_lock, start_native_thread
 from bridge._runtime.loops import LoopGoneError, LoopPort, Signal, current_port
-from bridge._runtime.processes import PerProcess
+from bridge._runtime.spawning import BoundedExecutor, Work, asyncio_spawner, clean_up_asyncio, trio_spawner
 
 logger = logging.getLogger("bridge.portal")
 
@@ -36,17 +33,7 @@ LoopKind: TypeAlias = Literal["asyncio", "uvloop", "trio"]
 
 START_S = 5.0
 """Seconds in which the loop must be running; a thread takes a millisecond, importing trio half a second."""
-_CLEAN_UP_S = 2.0
-"""Seconds for each step of closing the loop: left-over tasks, generators, the default executor."""
 _JOIN_S = 5.0
-
-
-class Work(Protocol):
-    """A running task."""
-
-    def cancel(self) -> object:
-        """Cancel it. Loop thread."""
-        ...
 
 
 class Tenant(Protocol):
@@ -63,17 +50,6 @@ class PortalError(RuntimeError):
 
 class NoThreadError(PortalError):
     """The loop's thread did not come to life."""
-
-
-def default_loop_kind() -> LoopKind:
-    """Return uvloop where it is installed and can work, else asyncio."""
-    if is_gevent_patched():
-        return "asyncio"
-    try:
-        import_module("uvloop")
-    except ImportError:  # not installed, or not for a second interpreter in one process
-        return "asyncio"
-    return "uvloop"
 
 
 class Portal:
@@ -239,11 +215,11 @@ class Portal:
         factory = import_module("uvloop").new_event_loop if self.kind == "uvloop" else asyncio.new_event_loop
         loop: asyncio.AbstractEventLoop = factory()
 
-        executor = _Executor()
+        executor = BoundedExecutor()
         loop.set_default_executor(executor)
 
         async def main() -> None:
-            self.spawn = _asyncio_spawner(loop)
+            self.spawn = asyncio_spawner(loop)
             if self._began():
                 await self._stay()
 
@@ -251,7 +227,7 @@ class Portal:
             loop.run_until_complete(main())
         finally:  # also when a callback has brought the loop down
             try:
-                loop.run_until_complete(_clean_up_asyncio(loop, executor))
+                loop.run_until_complete(clean_up_asyncio(loop, executor))
             finally:
                 loop.close()
 
@@ -260,152 +236,9 @@ class Portal:
 
         async def main() -> None:
             async with trio.open_nursery() as nursery:
-                self.spawn = _trio_spawner(trio, nursery)
+                self.spawn = trio_spawner(trio, nursery)
                 if self._began():
                     await self._stay()
                 nursery.cancel_scope.cancel()
 
         trio.run(main)
-
-
-def _asyncio_spawner(loop: asyncio.AbstractEventLoop) -> Callable[..., Work]:
-    if sys.version_info >= (3, 12):
-
-        def spawn_eagerly(function: Callable[[], Coroutine[Any, Any, None]], context: Context) -> Work:
-            # The first step runs here and now: work that never waits is done without a turn of the loop.
-            return asyncio.Task(function(), loop=loop, context=context, eager_start=True)
-
-        return spawn_eagerly
-
-    def spawn(function: Callable[[], Coroutine[Any, Any, None]], context: Context) -> Work:
-        return loop.create_task(function(), context=context)
-
-    return spawn
-
-
-def _trio_spawner(trio: Any, nursery: Any) -> Callable[..., Work]:
-    def spawn(function: Callable[[], Coroutine[Any, Any, None]], context: Context) -> Work:
-        limit = trio.CancelScope()
-
-        async def guarded() -> None:
-            with limit:
-                try:
-                    await function()
-                except Exception:  # alone: the nursery would end everything else with it
-                    logger.exception("work in %s has failed", trio.__name__)
-
-        context.run(nursery.start_soon, guarded)  # trio copies the context of whoever starts a task
-        return limit  # type: ignore[no-any-return]  # a CancelScope
-
-    return spawn
-
-
-async def _clean_up_asyncio(loop: asyncio.AbstractEventLoop, executor: _Executor) -> None:
-    """Leave nothing pending on the loop, as far as that can be had within limits."""
-    tasks = asyncio.all_tasks(loop) - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        _, left = await asyncio.wait(tasks, timeout=_CLEAN_UP_S)
-        for task in left:
-            logger.error("%r ignores that it was cancelled; it is given up", task)
-    with suppress(TimeoutError):
-        await asyncio.wait_for(loop.shutdown_asyncgens(), _CLEAN_UP_S)
-    if executor.is_used:
-        await _shut(executor)
-
-
-class _Executor(concurrent.futures.ThreadPoolExecutor):
-    """The loop's default executor: like asyncio's own, but it can be ended within a time."""
-
-    is_used = False
-
-    def submit(self, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:
-        self.is_used = True
-        return super().submit(*args, **kwargs)
-
-
-async def _shut(executor: _Executor) -> None:
-    """Wait for the executor's threads, but not for ever: asyncio's own way joins them however long they take."""
-    joiner = threading.Thread(target=executor.shutdown, name="bridge-loop-end", daemon=True)
-    try:
-        joiner.start()
-    except RuntimeError:  # the interpreter starts no thread any more
-        executor.shutdown(wait=False)
-        return
-    deadline_s = time.monotonic() + _CLEAN_UP_S
-    while joiner.is_alive() and time.monotonic() < deadline_s:  # noqa: ASYNC110 - nothing announces it
-        await asyncio.sleep(0.002)
-    if joiner.is_alive():
-        logger.error("a thread of the event loop's default executor is still busy; it is given up")
-    else:
-        joiner.join()
-
-
-# ---- The portals of a process -----------------------------------------------------------------------------------
-
-
-class _Process:
-    """The portals of one process, and what happens at its end."""
-
-    def __init__(self) -> None:
-        self.pid = os.getpid()
-        self.lock = native_lock()
-        self.shared: dict[LoopKind, Portal] = {}
-        self.all: list[Portal] = []
-        self.has_exit_hook = False
-
-    def add(self, portal: Portal) -> None:
-        """Remember a portal for the end of the process. With the lock held."""
-        self.all = [other for other in self.all if not other.is_over]
-        self.all.append(portal)
-        if not self.has_exit_hook:
-            self.has_exit_hook = True
-            _register_exit_hook(self.at_exit)
-
-    def at_exit(self) -> None:
-        """Close what is open; in a child of the process that registered this, do nothing."""
-        if self.pid == os.getpid():
-            for portal in tuple(self.all):
-                portal.close_tenants()
-
-
-def _register_exit_hook(hook: Callable[[], None]) -> None:
-    """Run the hook before thread pools are shut, if the interpreter knows such a time, else at exit.
-
-    `atexit` comes too late for tenants that use threads to close: ``concurrent.futures`` is shut by then, and newer
-    interpreters start no thread any more.
-    """
-    import_module("concurrent.futures.thread")  # its hook must be registered first, so that ours runs before it
-    register = getattr(threading, "_register_atexit", None)
-    if register is not None:
-        with suppress(RuntimeError):  # the interpreter is past it
-            register(hook)
-            return
-    atexit.register(hook)
-
-
-_processes: PerProcess[_Process] = PerProcess(_Process)
-
-
-def shared_portal(kind: LoopKind) -> Portal:
-    """Return the portal of that kind that all in this process share; made if there is none. Any thread."""
-    process = _processes.get()
-    portal = process.shared.get(kind)
-    if portal is not None and not portal.is_over:
-        return portal
-    with process.lock:
-        portal = process.shared.get(kind)
-        if portal is None or portal.is_over:
-            portal = process.shared[kind] = Portal(kind)
-            process.add(portal)
-        return portal
-
-
-def own_portal(kind: LoopKind) -> Portal:
-    """Return a new portal for one tenant. Any thread."""
-    process = _processes.get()
-    with process.lock:
-        portal = Portal(kind)
-        process.add(portal)
-        return portal

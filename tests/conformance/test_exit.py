@@ -20,6 +20,7 @@ import pytest
 
 from bridge import ASGIToWSGI
 from bridge._runtime import portal as portal_module
+from bridge._runtime import portals
 from bridge._runtime.processes import PerProcess
 from bridge.errors import EventLoopError
 from tests.backends import Backend
@@ -33,13 +34,13 @@ import asyncio, sys, threading, time
 import anyio
 from bridge import ASGIToWSGI, Limits
 from bridge._asgi_hosting import host
-from bridge._runtime import portal
+from bridge._runtime import portal, spawning
 from tests.gateway import Gateway, environ_for, run
 from tests.meeting import Flag
 
 # What a process waits for its loop beyond the limits is made for busy machines, and too long for tests.
 host._MARGIN_S = 0.5
-portal._CLEAN_UP_S = 0.2
+spawning._CLEAN_UP_S = 0.2
 portal.Portal.wait_for_end.__defaults__ = (1.5,)
 
 KIND = sys.argv[1]
@@ -301,8 +302,8 @@ def test_a_process_may_end_while_another_thread_is_in_a_request(backend: Backend
 @pytest.fixture
 def another_process(monkeypatch) -> Iterator[None]:
     """Pretend that no portal has been made in this process; see to it that none of the test's is left."""
-    processes = PerProcess(portal_module._Process)
-    monkeypatch.setattr(portal_module, "_processes", processes)
+    processes = PerProcess(portals._Process)
+    monkeypatch.setattr(portals, "_processes", processes)
     yield
     for portal in processes.get().all:
         portal.end()

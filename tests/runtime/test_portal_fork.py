@@ -21,8 +21,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cann
 
 PRELUDE = """
 import ctypes, os, signal, sys, threading, time, traceback
-from bridge._runtime import portal as module
-from bridge._runtime.portal import own_portal, shared_portal
+from bridge._runtime import portal as starting
+from bridge._runtime import portals as module
+from bridge._runtime.portals import own_portal, shared_portal
 from tests.meeting import Helper, Hold
 
 KIND, FORK = sys.argv[1:]
@@ -146,19 +147,19 @@ def test_locks_that_were_held_during_the_fork_do_not_stop_the_child(run_script):
 def test_a_fork_while_the_loop_is_being_started_leaves_both_in_order(run_script):
     run_script(
         """
-        hold, start = Hold("the start"), module.start_native_thread
+        hold, start = Hold("the start"), starting.start_native_thread
 
         def start_later(run, name):
             hold.stop_here()
             return start(run, name)
 
-        module.start_native_thread = start_later
+        starting.start_native_thread = start_later
         parents = shared_portal(KIND)
         helper = Helper(lambda: Guest(parents))
         hold.reached.wait()
 
         def in_child():
-            module.start_native_thread = start
+            starting.start_native_thread = start
             return serve_anew()
 
         assert child_says(in_child)
