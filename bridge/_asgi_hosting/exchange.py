@@ -217,7 +217,7 @@ class Exchange:
         self._had_listeners = self._receiving is not None and self._receiving.has_callers
         self._is_gone = True
         self.is_output_over = True
-        self.outbox.clear()
+        self.outbox = []  # not emptied: a thread may be taking from it while another one closes
         self._gate.open()  # close() may have come from another thread than the one that waits
         self._wake_all()
         grace_s = self._host.limits.disconnect_grace_s
