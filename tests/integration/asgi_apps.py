@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -31,6 +32,8 @@ PIECE = b"0123456789abcdef" * 65536
 # The applications look for their gate this often, and no longer than any test waits.
 _LOOK_S = 0.01
 _GATE_S = 20.0
+# Early releases of 3.12 refuse new threads from the very beginning of an interpreter's end (CPython issue 113964).
+HAS_THREADS_AT_THE_END = not (3, 12) <= sys.version_info < (3, 12, 2)
 # Short ones, so that what fails does so soon.
 _LIMITS = Limits(app_wait_s=30.0, loop_wait_s=10.0, startup_s=20.0, shutdown_s=1.0, cancel_s=0.5)
 
@@ -394,8 +397,11 @@ async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     write("startup")
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    # What needs a thread at the end of the process needs hooks that run early enough.
-    await anyio.to_thread.run_sync(write, "shutdown")
+    if HAS_THREADS_AT_THE_END:
+        # What needs a thread at the end of the process needs hooks that run early enough.
+        await anyio.to_thread.run_sync(write, "shutdown")
+    else:
+        write("shutdown")
     await send({"type": "lifespan.shutdown.complete"})
 
 

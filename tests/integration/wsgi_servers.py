@@ -51,7 +51,7 @@ class WSGIServerKind(ServerKind):
         keeps_octets: header values of the response go out as the application gave them, octet by octet.
         infers_length: a response of one block gets a Content-Length.
         reads_after_start: the rest of a request body can still be read when the response has begun.
-        notices_cut_chunks: a cut chunked body ends otherwise than a complete one.
+        notices_cut_chunks: a cut chunked body is an error, not like a complete one (or worse).
         answers_failures: an exception before the response begins is answered with 500; else by hanging up.
         continues: when ``100 Continue`` comes.
         end: the signal on which Python ends in an orderly way, so that the lifespan is shut down; None: there is none.
@@ -172,6 +172,8 @@ WERKZEUG = _program(
     mounts="path",
     # It adds its own error page to what has gone out, and ends that well (3.1).
     cuts_failed_responses=False,
+    # Of a cut chunk its reader says that it has read more than it has; some interpreters crash on that (3.1).
+    notices_cut_chunks=False,
 )
 # Cheroot throws the rest of a request body away before it sends the head of a response.
 CHEROOT = _program("cheroot", "cheroot_server", mounts="path", decodes_slashes=False, reads_after_start=False)
