@@ -7,6 +7,7 @@ application that lets an event loop in another thread run one empty task and wai
 from __future__ import annotations
 
 import contextlib
+import itertools
 
 from benchmarks import servers
 from benchmarks.settings import Settings, Table, interleaved, medians, ratio
@@ -20,7 +21,8 @@ CONTESTANTS = {
     "a2wsgi": "to_wsgi_a2wsgi",
 }
 A2WSGI = "a2wsgi"
-THREADS = "8"
+THREADS = ("8", "32")
+"""As few as processors make sense of, and one for each connection, which streams need."""
 SERVERS = {
     "granian": "granian --interface wsgi --host 127.0.0.1 --port {port} --no-ws --log-level error --blocking-threads",
     "waitress": "waitress --listen 127.0.0.1:{port} --threads",
@@ -32,8 +34,8 @@ def run(settings: Settings) -> list[Table]:
     server_core, client_core = servers.cores()
     note = "Server and client could not be pinned to cores of their own: read the ratios with care."
     tables = []
-    for name, command in SERVERS.items():
-        title = f"ASGI hello on {name}, {THREADS} threads, 32 connections"
+    for (name, command), threads in itertools.product(SERVERS.items(), THREADS):
+        title = f"ASGI hello on {name}, {threads} threads, 32 connections"
         table = Table(title=title, head=("", "requests per second", "x plain WSGI", "x a2wsgi"))
         tables.append(table)
         if not servers.has_wrk():
@@ -41,7 +43,7 @@ def run(settings: Settings) -> list[Table]:
             continue
         if server_core == client_core:
             table.notes.append(note)
-        middle = _measure(settings, (*command.split(), THREADS))
+        middle = _measure(settings, (*command.split(), threads))
         table.rows = [
             (contestant, f"{value:,.0f}", ratio(value, middle[PLAIN]), ratio(value, middle[A2WSGI]))
             for contestant, value in middle.items()
@@ -50,7 +52,7 @@ def run(settings: Settings) -> list[Table]:
 
 
 def _measure(settings: Settings, command: tuple[str, ...]) -> dict[str, float]:
-    seconds = settings.pick(4, 1)
+    seconds = settings.pick(3, 1)
     with contextlib.ExitStack() as running:
         urls = {
             name: running.enter_context(servers.server(*command, f"benchmarks.served_by_wsgi:{app}"))[0]

@@ -106,8 +106,11 @@ class Exchange:
         if self.is_abandoned:  # the loop was stuck for so long that nobody waits any more
             return
         self._host.live.add(self)
+        context, self._context = self._context, Context()  # what the application leaves in it may lead back here
         try:
-            self._work = self._host.portal.spawn(self._run, self._context)
+            work = self._host.portal.spawn(self._run, context)
+            if self in self._host.live:  # else it has ended in its first step
+                self._work = work
         except BaseException as error:  # noqa: BLE001 - the servant must not wait for ever
             self._host.live.discard(self)
             self._fail(error)
@@ -141,6 +144,7 @@ class Exchange:
             if host.phase is not SERVING:
                 host.ended()
             self._work = None
+            self._receiving = None  # all is over, and the two hold each other
 
     def cancel(self) -> None:
         """Cancel the application's task."""
@@ -212,6 +216,11 @@ class Exchange:
 
     def servant_has_gone(self) -> None:
         """The client has left, or the servant was made to leave: nobody takes a response any more."""
+        failure, self.failure = self.failure, None
+        if failure is not None and not self.is_refused and not comes_from_disconnect(failure):
+            # The servant has not come to raise it.
+            self._host.failed_in_background += 1
+            logger.error("%r: the application failed as its client left", self, exc_info=failure)
         if self.is_answered or self._is_gone:
             return
         self._had_listeners = self._receiving is not None and self._receiving.has_callers

@@ -155,7 +155,7 @@ class Host:
             raise LifespanError("startup", f"the application is {self.phase.value}") from None
         self._wait(gate, portal, None if limit_s is None else limit_s + self.limits.loop_wait_s, "startup")
         if self.failure is not None:
-            raise self.failure
+            raise LifespanError(self.failure.phase, str(self.failure)) from self.failure
         if self.phase is not HostPhase.SERVING:
             raise LifespanError("startup", f"the application is {self.phase.value}")
 
@@ -185,9 +185,10 @@ class Host:
             return
         limits = self.limits
         try:
-            self._wait(gate, portal, 2 * limits.shutdown_s + limits.cancel_s + _MARGIN_S, "shutdown")
+            self._wait(gate, portal, 2 * (limits.shutdown_s + limits.cancel_s) + _MARGIN_S, "shutdown")
         except LifespanError as error:
-            logger.error("%s", error)
+            if self.phase is not HostPhase.CLOSED:  # else another thread has seen to it
+                logger.error("%s", error)
         portal.leave(self)
         if portal.is_over:
             portal.wait_for_end()

@@ -79,7 +79,7 @@ class Lifespan:
             logger.error(
                 "the application's lifespan ended before the shutdown; requests are still served", exc_info=error
             )
-        elif error is not None:
+        elif error is not None and self._failure is None:  # else it has said so, and been logged
             logger.error("the application's lifespan failed", exc_info=error)
         elif phase is ApplicationPhase.STOPPING:
             logger.error("the application's lifespan returned without an answer to the shutdown")
@@ -97,8 +97,9 @@ class Lifespan:
     async def _send(self, message: Message) -> None:
         failure = self._table.answer(message)
         if failure is not None:
-            logger.error("the application says that it failed on %r: %s", message["type"], failure)
             self._failure = failure
+            if self._is_asked_to_stop:  # of the startup it is logged by who waits for that
+                logger.error("the application's shutdown failed: %s", failure)
         self._answered.ring()
 
     async def started(self, limit_s: float | None) -> None:
@@ -119,7 +120,7 @@ class Lifespan:
 
     async def stop(self, limit_s: float, cancel_s: float) -> None:
         """Run the shutdown, if there is one to run, and see to it that the task ends; all within limits."""
-        if not self._has_ended and self.is_supported and self._failure is None:
+        if not self._has_ended and self._table.phase is not ApplicationPhase.STARTING and self._failure is None:
             self._is_asked_to_stop = True
             self._asked.ring()
             with anyio.move_on_after(limit_s):

@@ -60,7 +60,11 @@ def client_probe(environ: Environ) -> Callable[[], bool] | None:
 
 
 def _has_hung_up(descriptor: int) -> bool:
-    """Tell whether the peer of a stream socket has closed it; what it has sent is left where it is."""
+    """Tell whether the peer of a stream socket has closed it; what it has sent is left where it is.
+
+    A client that has closed its sending side only cannot be told from one that has gone, and counts as gone, as under
+    ASGI servers.
+    """
     try:
         if hasattr(select, "poll"):
             poller = select.poll()

@@ -61,9 +61,8 @@ def serve(host: Host, environ: Environ, start_response: StartResponse) -> Iterab
         if isinstance(error, RequestRefused) and (servant is None or servant.is_refused):  # not the application's own
             host.refused += 1
             return _plain_response(environ, start_response, error.status, error.reason, retry_after_s)
-        if not host.hosting.responds_to_errors:
+        if not host.hosting.responds_to_errors or (servant is not None and servant.has_started):
             raise
-        # Only what happens before start_response() comes here: the rest is raised to the server in its iteration.
         logger.exception("the application failed; answered 500")
         return _plain_response(environ, start_response, 500, "Internal Server Error", retry_after_s)
 
@@ -100,10 +99,11 @@ class Servant:
         file: the file that is the whole content, if an errand opened one.
         trailers: the trailers left with the server so far.
         is_refused: the bridge, not the application, refuses the request.
+        has_started: ``start_response`` has been called.
     """
 
     is_refused = False
-
+    has_started = False
     file: BinaryIO | None = None
     _probe: Callable[[], bool] | None = None
     _has_probed = False
@@ -132,6 +132,7 @@ class Servant:
             block = self._take()
             if self.file is not None:
                 return self._file_response(start_response, self.file)
+            self.has_started = True
             start_response(response.status, response.headers)
             if block is None:
                 self._is_over = True
@@ -152,6 +153,8 @@ class Servant:
         try:
             self._post(self._exchange.begin)
         except LoopGoneError:
+            if self._host.phase not in (HostPhase.CLOSING, HostPhase.CLOSED):
+                raise EventLoopError("the event loop has ended") from None
             self.is_refused = True
             raise refusal() from None
 
@@ -237,7 +240,7 @@ class Servant:
 
     def _file_response(self, start_response: StartResponse, file: BinaryIO) -> Iterable[bytes]:
         """Give the file to the server as the response object itself, so that it may use its own way."""
-        self._is_over = True
+        self._is_over = self.has_started = True
         start_response(self.response.status, self.response.headers)
         if self.response.carries_content:
             wrapped: Iterable[bytes] = self.environ[FILE_WRAPPER_KEY](file, _FILE_BLOCK_BYTES)
@@ -273,8 +276,7 @@ class Servant:
             elif self._host.phase in (HostPhase.NEW, HostPhase.STARTING):
                 self._check_loop(waited_s)
                 quiet_since_s = time.monotonic()
-            elif limits.app_wait_s is not None and (waited_s := time.monotonic() - quiet_since_s) > limits.app_wait_s:
-                logger.error("%r: the application has been silent for %.1f s; given up", exchange, waited_s)
+            elif limits.app_wait_s is not None and time.monotonic() - quiet_since_s > limits.app_wait_s:
                 raise ApplicationTimeout(limits.app_wait_s)
             if self._gate.wait(_LOOK_EVERY_S):
                 return

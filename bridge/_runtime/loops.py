@@ -11,6 +11,7 @@ whoever appends after that look found the flag down, and has scheduled the next 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
@@ -18,6 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import trio
+
+
+logger = logging.getLogger("bridge.loops")
 
 
 class LoopGoneError(RuntimeError):
@@ -133,8 +137,10 @@ class AsyncioPort:
             self._is_scheduled = True
             try:
                 self._loop.call_soon_threadsafe(self._deliver)
-            except RuntimeError as error:
+            except BaseException as error:  # also that of a signal: else nobody would be woken any more
                 self._is_scheduled = False  # the next one is to be told, too
+                if not isinstance(error, RuntimeError):
+                    raise
                 self._callbacks.clear()
                 raise LoopGoneError("the event loop is closed") from error
 
@@ -142,7 +148,10 @@ class AsyncioPort:
         self._is_scheduled = False
         callbacks = self._callbacks
         for _ in range(len(callbacks)):  # what these post themselves is for the next turn of the loop
-            callbacks.popleft()()
+            try:
+                callbacks.popleft()()
+            except Exception:  # those behind it are not to wait for the next wake-up
+                logger.exception("a callback has failed")
 
     def is_running(self) -> bool:
         return self._loop.is_running()
@@ -205,7 +214,10 @@ class TrioPort:
     def _deliver(self) -> None:
         callbacks = self._callbacks
         for _ in range(len(callbacks)):
-            callbacks.popleft()()
+            try:
+                callbacks.popleft()()
+            except Exception:
+                logger.exception("a callback has failed")
 
     def is_running(self) -> bool:
         try:

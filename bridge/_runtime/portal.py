@@ -224,7 +224,15 @@ class Portal:
                 await self._stay()
 
         try:
-            loop.run_until_complete(main())
+            staying = loop.create_task(main())
+            while not staying.done():
+                try:
+                    loop.run_until_complete(staying)
+                except (SystemExit, KeyboardInterrupt, RuntimeError) as error:  # RuntimeError: somebody's loop.stop()
+                    if staying.done():
+                        raise
+                    # asyncio lets a task end the whole process so; here it is one of many applications' tasks.
+                    logger.error("a task raised %r; the event loop goes on", error, exc_info=error)  # noqa: TRY400
         finally:  # also when a callback has brought the loop down
             try:
                 loop.run_until_complete(clean_up_asyncio(loop, executor))

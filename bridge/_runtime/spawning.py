@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from contextvars import Context
+from contextvars import Context, ContextVar
 from typing import Any, Protocol
 
 logger = logging.getLogger("bridge.portal")
@@ -27,17 +27,26 @@ class Work(Protocol):
         ...
 
 
+def _forget_other_loop(context: Context) -> None:
+    """Take out of a context what sniffio was told of the loop in whose thread it was copied."""
+    library: ContextVar[str | None] | None = getattr(sys.modules.get("sniffio"), "current_async_library_cvar", None)
+    if library is not None and context.get(library) is not None:
+        context.run(library.set, None)
+
+
 def asyncio_spawner(loop: asyncio.AbstractEventLoop) -> Callable[..., Work]:
     """Return what runs a coroutine function as a task, in a context, on the running loop."""
     if sys.version_info >= (3, 12):
 
         def spawn_eagerly(function: Callable[[], Coroutine[Any, Any, None]], context: Context) -> Work:
+            _forget_other_loop(context)
             # The first step runs here and now: work that never waits is done without a turn of the loop.
             return asyncio.Task(function(), loop=loop, context=context, eager_start=True)
 
         return spawn_eagerly
 
     def spawn(function: Callable[[], Coroutine[Any, Any, None]], context: Context) -> Work:
+        _forget_other_loop(context)
         return loop.create_task(function(), context=context)
 
     return spawn

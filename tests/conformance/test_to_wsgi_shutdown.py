@@ -329,7 +329,7 @@ async def raises_afterwards(receive: Any, send: Any) -> None:
     [
         pytest.param(
             fails,
-            ["the application says that it failed on 'lifespan.shutdown.failed': the cache is not empty"],
+            ["the application's shutdown failed: the cache is not empty"],
             id="shutdown.failed",
         ),
         pytest.param(raises, ["the application's lifespan failed"], id="raises"),

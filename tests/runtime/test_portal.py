@@ -344,6 +344,8 @@ def test_where_tells_what_the_loop_is_doing(portal):
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 def test_a_loop_that_fails_is_reported_and_over(portal, caplog):
+    if portal.kind != "trio":
+        pytest.skip("asyncio's loop is set going again; see the next test")
     assert portal.enter(Guest(portal))
 
     def fail() -> None:
@@ -357,6 +359,34 @@ def test_a_loop_that_fails_is_reported_and_over(portal, caplog):
     assert "has failed" in caplog.text
     assert not portal.enter(Guest(portal))
     caplog.clear()  # it holds the error, and with that the loop's frames
+
+
+@pytest.mark.requirement("A-088")
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_a_task_that_would_end_the_process_does_not_end_the_loop(portal, caplog, error):
+    if portal.kind == "trio":
+        pytest.skip("trio's tasks end nothing but their nursery")
+    guest = Guest(portal)
+    assert portal.enter(guest)
+    goes_on = Flag("the loop goes on")
+
+    async def exit_there() -> None:
+        raise error
+
+    def start() -> None:
+        asyncio.get_running_loop().call_soon(lambda: tasks.append(asyncio.ensure_future(exit_there())))
+
+    tasks: list[asyncio.Future[None]] = []
+    portal.port.post(start)
+    until(lambda: "the event loop goes on" in caplog.text)
+    portal.port.post(goes_on.set)
+
+    goes_on.wait()
+    assert not portal.is_over
+    with suppress(error):
+        tasks.pop().exception()
+    portal.leave(guest)
+    caplog.clear()
 
 
 # ---- The end ----------------------------------------------------------------------------------------------------
