@@ -21,12 +21,10 @@ class Errand:
 
     Attributes:
         error: what it raised; the loop raises that out of ``send``.
-        post_done: posts ``done`` to the loop.
-        done: tells the exchange that it has been run.
+        done: tells the exchange that it has been run; posted by the servant.
     """
 
     error: Exception | None = None
-    post_done: Callable[[Callable[[], None]], None]
     done: Callable[[], None]
 
     def run(self, servant: Servant) -> None:

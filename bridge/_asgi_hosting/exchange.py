@@ -374,7 +374,6 @@ class Exchange:
     async def _run_errand(self, errand: Errand) -> None:
         """Let the servant do something; raise what it raised."""
         self._put += 1
-        errand.post_done = self._host.portal.port.post
         errand.done = self.asked_for_more
         self.outbox.append(errand)
         self._gate.open()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from contextlib import suppress
 from contextvars import Context
 from enum import Enum
@@ -275,10 +276,12 @@ class Host:
 
     def cancel_later(self, exchange: Exchange, delay_s: float) -> None:
         """Cancel a request whose client has left, if it still runs then."""
+        seen = weakref.ref(exchange)  # not kept for the grace alone
 
         async def wait_and_cancel() -> None:
             await anyio.sleep(delay_s)
-            if exchange in self.live:
+            exchange = seen()
+            if exchange is not None and exchange in self.live:
                 logger.warning("%r goes on %.1f s after its client has left: cancelled", exchange, delay_s)
                 exchange.cancel()
 

@@ -183,12 +183,20 @@ class Servant:
     def leave(self) -> None:
         """Nobody takes the response any more; tell the exchange, once. Any thread; does not wait."""
         if not self._is_over:
-            self._is_over = self._exchange.is_abandoned = True
+            self._exchange.is_abandoned = True
             with suppress(LoopGoneError):
                 self._post(self._exchange.servant_has_gone)
+            self._is_over = True  # last: a signal in between must not leave the exchange untold
 
     def _post(self, callback: Callable[[], None]) -> None:
         self._portal.port.post(callback)
+
+    def _tell(self, callback: Callable[[], None]) -> None:
+        """Post what the application waits for."""
+        try:
+            self._post(callback)
+        except LoopGoneError:
+            raise EventLoopError("the event loop ended in the middle of the request") from None
 
     def _take(self) -> bytes | None:
         """Return the next block when it is there; None at the end. Does errands and reads on the way."""
@@ -227,7 +235,7 @@ class Servant:
             errand.run(self)
         except Exception as error:  # noqa: BLE001 - raised on the loop, out of send()
             errand.error = error
-        errand.post_done(errand.done)
+        self._tell(errand.done)
 
     def _read(self) -> None:
         """Read one piece of the request body; what goes wrong is the end of the request (A-047, A-090)."""
@@ -236,7 +244,7 @@ class Servant:
         except BodyTooLarge:
             self.is_refused = True
             raise
-        self._post(partial(self._exchange.body_came, piece, is_last=is_last))
+        self._tell(partial(self._exchange.body_came, piece, is_last=is_last))
 
     def _file_response(self, start_response: StartResponse, file: BinaryIO) -> Iterable[bytes]:
         """Give the file to the server as the response object itself, so that it may use its own way."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -112,7 +113,7 @@ def gate_maker() -> Callable[[], Gate]:
 
 def _gevent_gates() -> Callable[[], Gate]:
     gevent, event = sys.modules["gevent"], __import__("gevent.event", fromlist=["Event"])
-    hubs: dict[Any, _Hub] = {}
+    hubs: weakref.WeakKeyDictionary[Any, _Hub] = weakref.WeakKeyDictionary()
 
     def make() -> Gate:
         current = gevent.get_hub()

@@ -57,7 +57,7 @@ class Portal:
 
     Attributes:
         kind: what runs there.
-        port: the way into the loop; valid once `start` has returned.
+        port: the way into the loop; valid once `enter` has returned True.
         new_gate: makes gates for the threads of this process.
     """
 
