@@ -17,6 +17,7 @@ from bridge._asgi_hosting.entering import refuse_eventlet
 from bridge._asgi_hosting.host import Host
 from bridge._asgi_hosting.hosting import Hosting
 from bridge._asgi_hosting.servant import serve
+from bridge._options import check_choice
 from bridge._runtime.portals import own_portal, shared_portal
 from bridge._runtime.processes import PerProcess
 from bridge.detect import is_asgi, is_two_step, single_callable
@@ -89,9 +90,9 @@ class ASGIToWSGI:
     ) -> None:
         if not callable(app):
             raise TypeError(f"an ASGI application is a callable; {app!r} is not")
-        _check_choice("lifespan", lifespan, ("auto", "on", "off"))
-        _check_choice("event_loop", event_loop, ("auto", "asyncio", "uvloop", "trio"))
-        _check_choice("on_error", on_error, ("raise", "respond"))
+        check_choice("lifespan", lifespan, ("auto", "on", "off"))
+        check_choice("event_loop", event_loop, ("auto", "asyncio", "uvloop", "trio"))
+        check_choice("on_error", on_error, ("raise", "respond"))
         refuse_eventlet()
         if event_loop in ("uvloop", "trio") and find_spec(event_loop) is None:
             raise ImportError(f"{event_loop} is not installed; pip install 'wsgi-asgi-bridge[{event_loop}]'")
@@ -172,11 +173,6 @@ def to_wsgi(app: AnyASGIApp | WSGIApp, **options: Unpack[ASGIToWSGIOptions]) -> 
         app: an ASGI (3.0 or 2.0) or WSGI application.
         options: the keyword arguments of `ASGIToWSGI`.
     """
-    if not is_asgi(app):
+    if is_asgi(app) is False:  # what cannot be told is taken for what was asked to be translated
         return cast("WSGIApp", app)
     return ASGIToWSGI(cast("AnyASGIApp", app), **options)
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise TypeError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")

@@ -27,13 +27,17 @@ def single_callable(app: Any) -> ASGIApp:
     return call
 
 
-def is_asgi(app: Any) -> bool:
-    """Tell whether this is an ASGI application, of version 3 or 2, and no WSGI one.
+def is_asgi(app: Any) -> bool | None:
+    """Tell whether this is an ASGI application, of version 3 or 2; None where its signature is not known.
 
     What takes both two and three arguments is taken for WSGI, unless calling it is known to give a coroutine.
     """
     if _is_async(app):
         return True
+    try:
+        inspect.signature(app)
+    except ValueError:  # a builtin, or compiled code
+        return None
     return not _takes(app, _WSGI_ARGUMENTS) and (_takes(app, _ASGI_ARGUMENTS) or is_two_step(app))
 
 
@@ -47,8 +51,6 @@ def _is_async(app: Any) -> bool:
 def _takes(app: Any, count: int) -> bool:
     try:
         inspect.signature(app).bind(*range(count))
-    except TypeError:
+    except (TypeError, ValueError):  # also what has no signature
         return False
-    except ValueError:  # a builtin without a signature
-        return count == _ASGI_ARGUMENTS
     return True

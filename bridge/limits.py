@@ -48,7 +48,8 @@ class Limits:
 
     response_memory_bytes: int = 1 * MIB
     """A streaming application is held back while more than this is unsent. Large enough that the thread switches
-    for a refill do not show (half of it is refilled at a time), small enough for 40 slow readers."""
+    for a refill do not show (half of it is refilled at a time), small enough for 40 slow readers. Also how much an
+    ASGI application may send under HEAD, 204 or 304, where nothing goes out, before its client counts as gone."""
 
     response_wait_s: float | None = 60.0
     """How long an application is held back by a client that takes no byte; then the client counts as gone.

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypedDict, Unpack, cast
 
 import anyio
 
+from bridge._options import check_choice
 from bridge._runtime.loops import LoopPort, current_port
 from bridge._runtime.workers import WorkerPool
 from bridge._wsgi_hosting.exchange import Exchange
@@ -140,9 +141,9 @@ class WSGIToASGI:
     ) -> None:
         if not callable(app):
             raise TypeError(f"a WSGI application is a callable; {app!r} is not")
-        _check_choice("large_body", large_body, ("auto", "spool", "stream"))
-        _check_choice("hop_by_hop", hop_by_hop, ("refuse", "drop"))
-        _check_choice("on_error", on_error, ("raise", "respond"))
+        check_choice("large_body", large_body, ("auto", "spool", "stream"))
+        check_choice("hop_by_hop", hop_by_hop, ("refuse", "drop"))
+        check_choice("on_error", on_error, ("raise", "respond"))
         limits = limits or Limits()
         self.app = app
         self._has_own_pool = workers is None
@@ -280,8 +281,3 @@ def to_asgi(app: WSGIApp | AnyASGIApp, **options: Unpack[WSGIToASGIOptions]) -> 
     if is_asgi(app):
         return cast("ASGIApp", app)
     return WSGIToASGI(cast("WSGIApp", app), **options)
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise TypeError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
