@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import textwrap
 import threading
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
 from tests.backends import Backend
+from tests.forking import run_program
 from tests.gateway import hosted, run
 from tests.meeting import TIMEOUT_S, Helper
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-# That a process with threads forks is the point.
-WARNINGS = ("-W", "error", "-W", "ignore::DeprecationWarning")
 can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 
 PRELUDE = """
@@ -28,6 +21,7 @@ import asyncio, ctypes, gc, os, signal, sys, threading, time, traceback
 import anyio
 from bridge import ASGIToWSGI
 from bridge._asgi_hosting import servant
+from tests.forking import child_says, exit_code, fork, start_child, use
 from tests.gateway import QUICK, Gateway, environ_for, run
 from tests.meeting import Flag, Helper, Hold, until
 
@@ -66,43 +60,8 @@ def is_served():
 def own_events():
     return [what for pid, what in events if pid == os.getpid()]
 
-def fork():
-    if FORK == "os":
-        return os.fork()
-    time.sleep(0.05)  # see above
-    # PyDLL, because the interpreter's lock stays held: so forks a server that is written in C (uWSGI).
-    pid = ctypes.PyDLL(None).fork()
-    if not pid:
-        sys.setswitchinterval(0.005)
-    return pid
-
-if FORK == "C":
-    # No thread may be asking for the interpreter's lock at the moment of a fork without hooks: the child would wait for
-    # ever for that thread to take it. So all others are given the time to lie down, the lock is only given away by who
-    # blocks, and (by the last line) nobody gets up by himself.
-    sys.setswitchinterval(100)
-    servant._LOOK_EVERY_S = 60
-
-def start_child(function):
-    '''Fork a child that runs the function and says by its exit code whether it returned True.'''
-    pid = fork()
-    if pid:
-        return pid
-    signal.alarm(15)
-    code = 1
-    try:
-        code = 0 if function() is True else 2
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
-
-def exit_code(pid):
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-def child_says(function):
-    return exit_code(start_child(function)) == 0
+use(FORK)
+servant._LOOK_EVERY_S = 60  # nobody gets up by himself
 
 def serve_and_end():
     '''The whole life of an adapter in one process.'''
@@ -117,17 +76,7 @@ def run_script(request: pytest.FixtureRequest, backend: Backend):
     """Return what runs a program, for each loop, with ``os.fork()`` and with a fork that runs no Python hook."""
 
     def run(body: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *WARNINGS, "-c", PRELUDE + textwrap.dedent(body), backend.name, request.param],
-            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
-        return done.stdout
+        return run_program(PRELUDE, body, backend.name, request.param)
 
     return run
 

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 
 import pytest
 
 from tests.backends import Backend
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-# That a process with threads forks is the point.
-WARNINGS = ("-W", "error", "-W", "ignore::DeprecationWarning")
+from tests.forking import run_program
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 
@@ -24,6 +16,7 @@ import ctypes, os, signal, sys, threading, time, traceback
 from bridge._runtime import portal as starting
 from bridge._runtime import portals as module
 from bridge._runtime.portals import own_portal, shared_portal
+from tests.forking import child_says, use
 from tests.meeting import Helper, Hold
 
 KIND, FORK = sys.argv[1:]
@@ -43,37 +36,7 @@ def answers(portal):
     portal.port.post(done.set)
     return done.wait(10)
 
-def fork():
-    if FORK == "os":
-        return os.fork()
-    time.sleep(0.05)  # see above
-    # PyDLL, because the interpreter's lock stays held: so forks a server that is written in C (uWSGI).
-    pid = ctypes.PyDLL(None).fork()
-    if not pid:
-        sys.setswitchinterval(0.005)
-    return pid
-
-if FORK == "C":
-    # No thread may be asking for the interpreter's lock at the moment of a fork without hooks: the child would wait for
-    # ever for that thread to take it. So all others are given the time to lie down, the lock is only given away by who
-    # blocks, and nobody gets up by himself.
-    sys.setswitchinterval(100)
-
-def child_says(function):
-    '''Run the function in a forked child; return whether it returned True within ten seconds.'''
-    pid = fork()
-    if not pid:
-        signal.alarm(10)
-        code = 1
-        try:
-            code = 0 if function() is True else 2
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status) == 0
+use(FORK)
 
 def serve_anew():
     portal = shared_portal(KIND)
@@ -89,15 +52,7 @@ def run_script(request: pytest.FixtureRequest, backend: Backend):
     """Return what runs a script, for each loop, with ``os.fork()`` and with a fork that runs no Python hook."""
 
     def run(body: str) -> None:
-        done = subprocess.run(
-            [sys.executable, *WARNINGS, "-c", PRELUDE + textwrap.dedent(body), backend.name, request.param],
-            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        run_program(PRELUDE, body, backend.name, request.param)
 
     return run
 
