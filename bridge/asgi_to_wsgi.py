@@ -20,7 +20,7 @@ from bridge._asgi_hosting.servant import serve
 from bridge._options import check_choice
 from bridge._runtime.portals import own_portal, shared_portal
 from bridge._runtime.processes import PerProcess
-from bridge.detect import is_asgi, is_two_step, single_callable
+from bridge.detect import is_two_step, protocol_of, single_callable
 from bridge.limits import Limits
 from bridge.types import AnyASGIApp, ASGIApp, Environ, StartResponse, WSGIApp
 
@@ -173,6 +173,6 @@ def to_wsgi(app: AnyASGIApp | WSGIApp, **options: Unpack[ASGIToWSGIOptions]) -> 
         app: an ASGI (3.0 or 2.0) or WSGI application.
         options: the keyword arguments of `ASGIToWSGI`.
     """
-    if is_asgi(app) is False:  # what cannot be told is taken for what was asked to be translated
+    if protocol_of(app) in ("wsgi", "dual"):
         return cast("WSGIApp", app)
-    return ASGIToWSGI(cast("AnyASGIApp", app), **options)
+    return ASGIToWSGI(cast("AnyASGIApp", app), **options)  # what cannot be told is taken for what is to be translated

@@ -135,5 +135,25 @@ class LifespanError(BridgeError):
         self.phase = phase
 
 
+class DetectionError(BridgeError, TypeError):
+    """It cannot be told what an object speaks; the message says what was looked at and what to do."""
+
+
+class AmbiguousAppError(DetectionError):
+    """It could be a WSGI or an ASGI application: be explicit, with `mark` or the option the message names."""
+
+
+class NotAnAppError(DetectionError):
+    """It is no application of either protocol."""
+
+
+class LoadError(BridgeError, ImportError):
+    """An application cannot be loaded by its name; the message is one sentence, the cause is what went wrong."""
+
+
+class ConfigurationError(BridgeError, ValueError):
+    """A setting (``BRIDGE_...``, or an option of the command line) is wrong or contradicts another."""
+
+
 class NotInRequestError(BridgeError, RuntimeError):
     """``call_async()`` was used where no request of the bridge is running."""

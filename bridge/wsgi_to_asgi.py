@@ -19,7 +19,7 @@ from bridge._runtime.workers import WorkerPool
 from bridge._wsgi_hosting.exchange import Exchange
 from bridge._wsgi_hosting.frameworks import needs_content_length
 from bridge._wsgi_hosting.hosting import Hosting, TextSink, logger
-from bridge.detect import is_asgi, is_two_step, single_callable
+from bridge.detect import protocol_of, single_callable
 from bridge.errors import ServerError
 from bridge.lifespan import Hooks, answer_lifespan, hooks_from
 from bridge.limits import Limits
@@ -276,8 +276,9 @@ def to_asgi(app: WSGIApp | AnyASGIApp, **options: Unpack[WSGIToASGIOptions]) -> 
         app: a WSGI or ASGI application.
         options: the keyword arguments of `WSGIToASGI`.
     """
-    if is_two_step(app):
+    protocol = protocol_of(app)
+    if protocol == "asgi2":
         return single_callable(app)
-    if is_asgi(app):
+    if protocol in ("asgi", "dual"):
         return cast("ASGIApp", app)
-    return WSGIToASGI(cast("WSGIApp", app), **options)
+    return WSGIToASGI(cast("WSGIApp", app), **options)  # what cannot be told is taken for what is to be translated

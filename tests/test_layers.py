@@ -25,7 +25,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "types": set(),
-    "detect": {"types"},
+    "detect": {"errors", "types"},
+    "targets": {"errors"},
+    "loading": {"targets", "detect", "errors"},
     "_options": set(),
     "limits": {"errors"},
     "translate": {"errors", "types"},
@@ -38,7 +40,13 @@ ARROWS: dict[str, set[str]] = {
         *["translate", "_runtime", "_wsgi_hosting", "lifespan", "detect", "_options", "errors", "types"],
         "limits",
     },
-    "bridge": {"_runtime", "_wsgi_hosting", "errors", "types", "limits", "wsgi_to_asgi", "asgi_to_wsgi"},
+    "dual": {"wsgi_to_asgi", "asgi_to_wsgi", "detect", "types", "limits"},
+    "_settings": {*["wsgi_to_asgi", "asgi_to_wsgi", "dual", "detect", "loading"], *["errors", "types", "limits"]},
+    "asgi": {"_settings"},
+    "wsgi": {"_settings"},
+    "bridge": {
+        *["_runtime", "_wsgi_hosting", "errors", "types", "limits", "wsgi_to_asgi", "asgi_to_wsgi", "detect", "dual"],
+    },
 }
 """What each area may import besides itself. ``bridge`` is the package's own ``__init__``."""
 

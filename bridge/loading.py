@@ -1,0 +1,202 @@
+"""Import an application by its name (`bridge.targets`); what goes wrong is said in one sentence."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import os
+import re
+import sys
+import traceback
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, NoReturn
+
+from bridge.detect import detect
+from bridge.errors import DetectionError, LoadError
+from bridge.targets import Target, parse_target
+
+NAMES = ("app", "application", "asgi_app", "wsgi_app", "asgi", "wsgi", "api")
+"""Attributes that are looked for where only a module is named, in this order."""
+
+SUBMODULES = ("asgi", "wsgi", "app", "main", "application", "api", "web", "server")
+"""Modules of a package that are looked through after the package itself, in this order."""
+
+FACTORIES = ("create_app", "make_app", "get_app", "build_app", "create_application", "make_application")
+"""Attributes that are mentioned where no application was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A loaded application.
+
+    Attributes:
+        app: the application.
+        target: where it was found, complete with its attribute.
+        module: the module it was found in.
+    """
+
+    app: Any
+    target: Target
+    module: ModuleType
+
+
+def load(text: str, *, is_factory: bool = False) -> Loaded:
+    """Import an application by its name (see `bridge.targets.parse_target`). Any thread.
+
+    The folder of a file is put on the import path, as ``python file.py`` would.
+
+    Raises:
+        LoadError: it cannot be had; the message says in one sentence why and what to do, the cause is the error.
+    """
+    target = parse_target(text, is_factory=is_factory)
+    if target.directory is not None and target.directory not in sys.path:
+        sys.path.insert(0, target.directory)
+        importlib.invalidate_caches()
+    module = _import(target.module)
+    if target.attribute is None:
+        module, attribute = _search(module)
+        target = Target(module.__name__ if target.module[-3:] != ".py" else target.module, attribute, None, is_factory)
+    found: Any = module
+    for part in (target.attribute or "").split("."):
+        found = _attribute(found, part, target)
+    return Loaded(_call_factory(found, target) if target.is_factory else found, target, module)
+
+
+# ---- Importing ------------------------------------------------------------------------------------------------------
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return _import_file(name) if name.endswith(".py") else importlib.import_module(name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - also SystemExit: whatever a module does when it is imported
+        _explain(name, error)
+
+
+def _import_file(path: str) -> ModuleType:
+    name = re.sub(r"\W", "_", os.path.basename(path)[: -len(".py")])
+    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == path:
+        return sys.modules[name]
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise LoadError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    try:
+        specification.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _explain(name: str, error: BaseException) -> NoReturn:
+    place = _place_in(error)
+    if isinstance(error, SyntaxError):
+        where = f"{error.filename}, line {error.lineno}"
+        raise LoadError(f"{where} cannot be read by Python: {error.msg}") from error
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        if name == error.name or name.startswith(f"{error.name}."):
+            raise LoadError(
+                f"there is no module {error.name!r} to import: is the name right, and its folder the current one or "
+                "given by --app-dir (or PYTHONPATH)?"
+            ) from error
+        raise LoadError(
+            f"{name} was found, but it imports {error.name!r}, which is not installed (or not on the import path)"
+            f"{place}"
+        ) from error
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    raise LoadError(f"importing {name} failed with {what}{place}") from error
+
+
+def _place_in(error: BaseException) -> str:
+    """Name the innermost place in somebody's file: not in Python's own import machinery, not in this one."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen") and frame.filename not in (__file__, importlib.__file__)
+    ]
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+
+
+# ---- Attributes -----------------------------------------------------------------------------------------------------
+
+
+def _search(module: ModuleType) -> tuple[ModuleType, str]:
+    """Find the application where only a module or package is named."""
+    found = _app_in(module)
+    if found is not None:
+        return module, found
+    for name in SUBMODULES if hasattr(module, "__path__") else ():
+        full_name = f"{module.__name__}.{name}"
+        if importlib.util.find_spec(full_name) is not None:
+            submodule = _import(full_name)
+            found = _app_in(submodule)
+            if found is not None:
+                return submodule, found
+    factories = [name for name in FACTORIES if callable(getattr(module, name, None))]
+    if factories:
+        raise LoadError(
+            f"{module.__name__} has no application, but {factories[0]}(): write {module.__name__}:{factories[0]} and "
+            "--factory (or BRIDGE_FACTORY=1)"
+        )
+    raise LoadError(f"no application was found in {module.__name__}: name it, as in {module.__name__}:app")
+
+
+def _app_in(module: ModuleType) -> str | None:
+    """Return the name of the application in a module: a usual one, or that of the only object that is one."""
+    for name in NAMES:
+        if _is_app(getattr(module, name, None)):
+            return name
+    named = {
+        id(value): name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and type(value).__module__ not in ("builtins", "typing") and _is_app(value)
+    }
+    return next(iter(named.values())) if len(named) == 1 else None
+
+
+def _is_app(value: object) -> bool:
+    if value is None or isinstance(value, ModuleType | type):
+        return False
+    try:
+        detect(value)
+    except DetectionError:
+        return False
+    return True
+
+
+def _attribute(holder: Any, name: str, target: Target) -> Any:
+    try:
+        return getattr(holder, name)
+    except AttributeError as error:
+        if isinstance(holder, ModuleType) and hasattr(holder, "__path__"):
+            full_name = f"{holder.__name__}.{name}"
+            if importlib.util.find_spec(full_name) is not None:
+                return _import(full_name)
+        close = difflib.get_close_matches(name, vars(holder), n=1) if hasattr(holder, "__dict__") else []
+        apps = [known for known, value in vars(holder).items() if not known.startswith("_") and _is_app(value)][:3]
+        where = holder.__name__ if isinstance(holder, ModuleType) else target.name
+        advice = f"; did you mean {(close or apps)[0]!r}?" if close or apps else "; is the name right?"
+        raise LoadError(f"{where} has no attribute {name!r}{advice}") from error
+
+
+def _call_factory(factory: Any, target: Target) -> Any:
+    if not callable(factory):
+        raise LoadError(f"{target.name} is {type(factory).__name__}, which cannot be called: leave --factory out")
+    try:
+        app = factory()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise LoadError(f"the factory {target.name}() failed with {what}{_place_in(error)}") from error
+    if hasattr(app, "__await__"):
+        close = getattr(app, "close", None)
+        if close is not None:
+            close()
+        raise LoadError(f"the factory {target.name} is asynchronous; a factory has to return the application itself")
+    return app
