@@ -5,7 +5,7 @@ One place reads them and one writes them, so that what the command line hands to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -268,7 +268,7 @@ def _as_said(app: Any, protocol: Protocol) -> Any:
 
 
 @contextmanager
-def _said_as_configuration() -> Iterator[None]:
+def _said_as_configuration() -> Generator[None]:
     """Let what an adapter says of its options count as what it is here: a wrong setting."""
     try:
         yield

@@ -25,6 +25,7 @@ MARK = "__bridge_protocol__"
 
 _ASGI_ARGUMENTS = 3
 _WSGI_ARGUMENTS = 2
+_MOST_SHOWN = 4
 _ENVIRON_NAMES = ("environ", "env")
 
 _EXPLICIT = "say what it is: mark('wsgi')(app) or mark('asgi')(app) from bridge, or --protocol on the command line"
@@ -87,12 +88,24 @@ def detect(app: object) -> Detection:
     """Tell which protocol an application speaks. Any thread.
 
     Args:
-        app: anything; it is not called, and none of its code is run.
+        app: anything; it is not called.
 
     Raises:
         AmbiguousAppError: it could be either; the message says what was looked at and how to be explicit.
         NotAnAppError: it is no application of either protocol; the message says what to do.
     """
+    try:
+        return _judge(app)
+    except DetectionError:
+        raise
+    except Exception as error:
+        raise AmbiguousAppError(
+            f"{name_of(app)} cannot be looked at ({type(error).__name__}: {str(error).split(chr(10))[0]}): if it stands "
+            "for an application, name that application itself"
+        ) from error
+
+
+def _judge(app: object) -> Detection:
     marked = _marked(app)
     if marked is not None:
         return marked
@@ -210,7 +223,8 @@ class _Parameters:
         )
         is_open = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
         self._most = 1000 if is_open else len(self._names)
-        self._text = f"({', '.join([*self._names, '*args'] if is_open else self._names)})"
+        shown = self._names if len(self._names) <= _MOST_SHOWN else [*self._names[:_MOST_SHOWN], "..."]
+        self._text = f"({', '.join([*shown, '*args'] if is_open else shown)})"
         keywords = [
             parameter.name
             for parameter in parameters

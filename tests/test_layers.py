@@ -41,9 +41,16 @@ ARROWS: dict[str, set[str]] = {
         "limits",
     },
     "dual": {"wsgi_to_asgi", "asgi_to_wsgi", "detect", "types", "limits"},
-    "_settings": {*["wsgi_to_asgi", "asgi_to_wsgi", "dual", "detect", "loading"], *["errors", "types", "limits"]},
+    "_settings": {
+        *["wsgi_to_asgi", "asgi_to_wsgi", "dual", "detect", "loading", "telemetry", "errors", "types", "limits"],
+    },
     "asgi": {"_settings"},
     "wsgi": {"_settings"},
+    "telemetry": {"wsgi_to_asgi", "asgi_to_wsgi", "errors"},
+    "serve": {"_settings", "detect", "loading", "errors"},
+    "doctor": {"_settings", "serve", "detect", "loading", "errors", "types"},
+    "cli": {"_settings", "serve", "doctor", "detect", "errors"},
+    "__main__": {"cli"},
     "bridge": {
         *["_runtime", "_wsgi_hosting", "errors", "types", "limits", "wsgi_to_asgi", "asgi_to_wsgi", "detect", "dual"],
     },

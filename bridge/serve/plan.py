@@ -1,0 +1,198 @@
+"""From what was asked for to what will be run: every choice made, every contradiction refused. Starts nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+
+from bridge._settings import Settings
+from bridge.detect import Detection, detect
+from bridge.errors import ConfigurationError
+from bridge.loading import Loaded
+from bridge.serve.servers import SERVERS, Interface, Launch, ServerKind, adapter_between, first_installed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What was asked for, nothing of it checked yet; None is for the plan to choose.
+
+    Attributes:
+        settings: which application, and how the adapter is to be set.
+        directory: what is put in front of the import path.
+        server: name of a server.
+        interface: the protocol to run a server with that speaks both.
+        host, port, uds: where to listen.
+        workers: processes.
+        threads: threads for application code in each process.
+        reload: start anew when a file changes.
+        log_level, root_path: passed on.
+        extra: arguments for the server's own command, passed on as they are.
+    """
+
+    settings: Settings
+    directory: str = "."
+    server: str | None = None
+    interface: Interface | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    uds: str | None = None
+    workers: int | None = None
+    threads: int | None = None
+    reload: bool = False
+    log_level: str | None = None
+    root_path: str | None = None
+    extra: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will be run.
+
+    Attributes:
+        loaded: the application.
+        detection: what it speaks.
+        kind: the server.
+        launch: what it is asked to do.
+        adapter: the name of what is in between, or None.
+        command: the server's command line.
+        variables: what is added to the environment of its process.
+    """
+
+    loaded: Loaded
+    detection: Detection
+    kind: ServerKind
+    launch: Launch
+    adapter: str | None
+    command: Sequence[str]
+    variables: dict[str, str]
+
+    def sentence(self) -> str:
+        """Say in one line what is done and what is in between."""
+        speaks = {"wsgi": "WSGI", "asgi": "ASGI", "asgi2": "ASGI 2", "dual": "WSGI and ASGI"}[self.detection.protocol]
+        version = self.kind.version()
+        server = f"{self.kind.name} {version}" if version else self.kind.name
+        between = f"through {self.adapter}" if self.adapter else "with nothing in between"
+        where = f"unix:{self.launch.uds}" if self.launch.uds else f"http://{self.launch.address}"
+        interface = f" ({self.launch.interface.upper()})" if len(self.kind.protocols) > 1 else ""
+        return f"{self.loaded.target.name} speaks {speaks}; {server}{interface} serves it {between} on {where}"
+
+
+def make_plan(request: Request) -> Plan:
+    """Import the application, choose a server, check everything. Any thread; the directory goes on ``sys.path``.
+
+    Raises:
+        LoadError: the application cannot be had.
+        DetectionError: it cannot be told what it speaks, or it speaks neither protocol.
+        ConfigurationError: something is missing, unknown, or contradicts something else.
+    """
+    directory = os.path.abspath(request.directory)
+    if not os.path.isdir(directory):
+        raise ConfigurationError(f"there is no folder {directory} (--app-dir)")
+    kind = _chosen_server(request.server)
+    _check_numbers(request)
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    loaded = request.settings.load()
+    detection = detect(loaded.app)
+    interface = _chosen_interface(request.interface, kind, detection)
+    adapter = adapter_between(interface, detection.protocol)
+    settings = _complete(request, loaded, interface, adapter)
+    # Made once here, so that what an adapter has to say of its options is said before a server is started.
+    (settings.asgi_app if interface == "asgi" else settings.wsgi_app)()
+    _check_abilities(request, kind, interface, threads_are_ours=interface == "asgi" and adapter is not None)
+    launch = Launch(
+        interface=interface,
+        host=request.host,
+        port=request.port,
+        uds=request.uds,
+        workers=request.workers,
+        threads=request.threads if interface == "wsgi" else None,
+        reload=request.reload,
+        reload_dir=loaded.target.directory or directory,
+        log_level=request.log_level,
+        root_path=request.root_path,
+    )
+    path = [loaded.target.directory, directory, os.environ.get("PYTHONPATH")]
+    return Plan(
+        loaded=loaded,
+        detection=detection,
+        kind=kind,
+        launch=launch,
+        adapter=adapter,
+        command=[*kind.command(launch), *request.extra],
+        variables={
+            **settings.to_variables(),
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(part for part in path if part)),
+        },
+    )
+
+
+def _chosen_server(name: str | None) -> ServerKind:
+    if name is None:
+        kind = first_installed()
+        if kind is None:
+            raise ConfigurationError("no server is installed: pip install 'uvicorn[standard]'")
+        return kind
+    kind = SERVERS.get(name.lower())
+    if kind is None:
+        raise ConfigurationError(f"there is no server {name!r} here; there are {', '.join(SERVERS)}")
+    if not kind.is_installed():
+        raise ConfigurationError(f"{kind.name} is not installed: pip install '{kind.distribution}'")
+    return kind
+
+
+def _chosen_interface(asked: Interface | None, kind: ServerKind, detection: Detection) -> Interface:
+    if asked is None:
+        return kind.interface_for(detection.protocol)
+    if asked not in kind.protocols:
+        raise ConfigurationError(
+            f"{kind.name} does not speak {asked.upper()}: leave --interface out, or choose one of "
+            f"{', '.join(other.name for other in SERVERS.values() if asked in other.protocols)} with --server"
+        )
+    return asked
+
+
+def _check_numbers(request: Request) -> None:
+    for name, number in {"--workers": request.workers, "--threads": request.threads}.items():
+        if number is not None and number < 1:
+            raise ConfigurationError(f"{name} must be at least 1, not {number}")
+    if request.reload and (request.workers or 1) > 1:
+        raise ConfigurationError("--reload is for one process: leave --workers out")
+
+
+def _check_abilities(request: Request, kind: ServerKind, interface: Interface, *, threads_are_ours: bool) -> None:
+    asked = {
+        "uds": request.uds,
+        "workers": request.workers if request.workers != 1 else None,
+        "threads": None if threads_are_ours else request.threads,
+        "reload": request.reload or None,
+        "log_level": request.log_level,
+        "root_path": request.root_path,
+    }
+    for ability, value in asked.items():
+        if value is None or kind.can(ability, interface):
+            continue
+        option = f"--{ability.replace('_', '-')}"
+        if ability == "threads" and interface == "asgi":
+            raise ConfigurationError(f"{option} has no meaning for an ASGI application on {kind.name}: leave it out")
+        others = [other.name for other in SERVERS.values() if any(other.can(ability, one) for one in other.protocols)]
+        raise ConfigurationError(
+            f"{kind.name} has no {option} here: leave it out, or choose one of {', '.join(others)} with --server"
+        )
+    if request.reload and kind.reload_needs is not None:
+        module, distribution = kind.reload_needs
+        if find_spec(module) is None:
+            raise ConfigurationError(f"--reload on {kind.name} needs {module}: pip install '{distribution}'")
+
+
+def _complete(request: Request, loaded: Loaded, interface: Interface, adapter: str | None) -> Settings:
+    """Return the settings for the server's process: the application by its full name, threads as a limit."""
+    settings = replace(request.settings, app=loaded.target.name, is_factory=loaded.target.is_factory)
+    if request.threads is not None and interface == "asgi" and adapter is not None:
+        if "workers" in settings.limits:
+            raise ConfigurationError("--threads and --limit workers=... say the same: leave one of them out")
+        return replace(settings, limits={**settings.limits, "workers": str(request.threads)})
+    return settings
