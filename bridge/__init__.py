@@ -36,6 +36,7 @@ from bridge.errors import (
     ServerError,
 )
 from bridge.limits import Limits
+from bridge.observing import RequestReport
 from bridge.wsgi_to_asgi import Statistics, WSGIToASGI, to_asgi
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "ProtocolError",
     "RequestCancelled",
     "RequestRefused",
+    "RequestReport",
     "ServerError",
     "Statistics",
     "WSGIToASGI",

@@ -22,6 +22,7 @@ from bridge._runtime.portals import own_portal, shared_portal
 from bridge._runtime.processes import PerProcess
 from bridge.detect import is_two_step, protocol_of, single_callable
 from bridge.limits import Limits
+from bridge.observing import Observer
 from bridge.types import AnyASGIApp, ASGIApp, Environ, StartResponse, WSGIApp
 
 
@@ -37,6 +38,8 @@ class HostStatistics:
     """Requests that have been answered, or abandoned by their client, whose application still runs."""
     refused: int
     """Requests answered by the adapter itself (400, 413, 503)."""
+    stuck: int
+    """Request threads that wait for an application which has not begun its response for ``Limits.stuck_s``."""
     failed_in_background: int
     """Applications that failed after their response was complete, or after their client had left."""
 
@@ -105,6 +108,7 @@ class ASGIToWSGI:
             find_portal=own_portal if own_loop else shared_portal,
             responds_to_errors=on_error == "respond",
         )
+        self._observers = hosting.observers
         self._hosts: PerProcess[Host] = PerProcess(lambda: Host(hosting))
         # An adapter that is dropped takes its lifespan with it; at exit the portal closes its tenants itself.
         weakref.finalize(self, _release, self._hosts).atexit = False
@@ -142,11 +146,19 @@ class ASGIToWSGI:
         """
         self._hosts.get().close()
 
+    def observe(self, observer: Observer) -> None:
+        """Let ``observer`` be called with a `RequestReport` for each request whose response is over. Any thread.
+
+        It runs on the event loop's thread, or on the request's where the adapter refuses it: it must be quick and not
+        wait. What it raises is logged.
+        """
+        self._observers.append(observer)
+
     def statistics(self) -> HostStatistics:
         """Return a snapshot of this process' requests. Any thread."""
         host = self._hosts.peek()
         if host is None:  # nothing has been made in this process, and nothing is to be made by looking
-            return HostStatistics("not started", requests=0, background=0, refused=0, failed_in_background=0)
+            return HostStatistics("not started", requests=0, background=0, refused=0, stuck=0, failed_in_background=0)
         live = tuple(host.live)
         requests = sum(not exchange.is_output_over for exchange in live)
         return HostStatistics(
@@ -154,6 +166,7 @@ class ASGIToWSGI:
             requests=requests,
             background=len(live) - requests,
             refused=host.refused,
+            stuck=len(host.stuck),
             failed_in_background=host.failed_in_background,
         )
 

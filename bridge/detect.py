@@ -100,8 +100,8 @@ def detect(app: object) -> Detection:
         raise
     except Exception as error:
         raise AmbiguousAppError(
-            f"{name_of(app)} cannot be looked at ({type(error).__name__}: {str(error).split(chr(10))[0]}): if it stands "
-            "for an application, name that application itself"
+            f"{name_of(app)} cannot be looked at ({type(error).__name__}: {str(error).split(chr(10))[0]}): if it "
+            "stands for an application, name that application itself"
         ) from error
 
 

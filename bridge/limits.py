@@ -65,7 +65,8 @@ class Limits:
     own graceful period, so this adds to it."""
 
     stuck_s: float = 60.0
-    """A worker busy with one request for longer than this is counted as stuck in ``statistics()``."""
+    """A worker busy with one request for longer than this is counted as stuck in ``statistics()``; if its response
+    has not begun, it is logged once, with the place where it is. Likewise for ASGI applications that are silent."""
 
     body_piece_bytes: int = 64 * KIB
     """The largest piece of a request body that an ASGI application gets at once. 64 KiB is what uvicorn and

@@ -19,10 +19,12 @@ from bridge._runtime.workers import WorkerPool
 from bridge._wsgi_hosting.exchange import Exchange
 from bridge._wsgi_hosting.frameworks import needs_content_length
 from bridge._wsgi_hosting.hosting import Hosting, TextSink, logger
+from bridge._wsgi_hosting.observed import run_observed
 from bridge.detect import protocol_of, single_callable
 from bridge.errors import ServerError
 from bridge.lifespan import Hooks, answer_lifespan, hooks_from
 from bridge.limits import Limits
+from bridge.observing import Observer
 from bridge.translate import messages
 from bridge.translate.environ import EnvironOptions
 from bridge.types import AnyASGIApp, ASGIApp, Receive, Scope, Send, WSGIApp
@@ -197,6 +199,13 @@ class WSGIToASGI:
             stuck=hosting.pool.stuck_count(hosting.limits.stuck_s),
         )
 
+    def observe(self, observer: Observer) -> None:
+        """Let ``observer`` be called with a `RequestReport` for each request that is over. Any thread.
+
+        It runs on the event loop's thread: it must be quick and not wait. What it raises is logged.
+        """
+        self._hosting.observers.append(observer)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection. Loop.
 
@@ -206,8 +215,10 @@ class WSGIToASGI:
         """
         kind = scope["type"]
         if kind == "http":
-            exchange = Exchange(self._hosting, scope, receive, send, self._current_port())
-            await exchange.run()
+            if self._hosting.observers:
+                await run_observed(self._hosting, scope, receive, send, self._current_port())
+            else:
+                await Exchange(self._hosting, scope, receive, send, self._current_port()).run()
         elif kind == "lifespan":
             await answer_lifespan(
                 scope,

@@ -39,6 +39,7 @@ from bridge._runtime.gates import Gate
 from bridge._runtime.loops import Signal
 from bridge._runtime.spawning import Work
 from bridge.errors import ApplicationError, ClientDisconnected, RequestRefused
+from bridge.observing import Record
 from bridge.translate import messages
 from bridge.translate.asgi_response import COMPLETE, ASGIResponse
 from bridge.translate.messages import RESPONSE_BODY, RESPONSE_START
@@ -79,6 +80,7 @@ class Exchange:
     _swallowed_bytes = 0
     _had_listeners = False
     is_abandoned = False
+    record: Record | None = None
 
     def __init__(self, host: Host, scope: Scope, gate: Gate, context: Context, *, has_body: bool) -> None:
         self.outbox: list[bytes | Errand] = []  # seldom more than one: a deque would be larger, not quicker
@@ -130,7 +132,12 @@ class Exchange:
             if host.state is not None:
                 self.scope["state"] = host.state.copy()
             app: Callable[..., Awaitable[Any]] = host.hosting.app  # what it returns is not in its type
-            returned = await app(self.scope, self.receive, self.send)
+            if self.record is None:
+                returned = await app(self.scope, self.receive, self.send)
+            else:
+                self.record.app_called()
+                receive, send = self.record.counted_receive(self.receive), self.record.counted_send(self.send)
+                returned = await app(self.scope, receive, send)
             if returned is not None:
                 logger.warning("%r: the application returned %s; None is expected", self, type(returned).__name__)
             if not self.is_answered and not self._is_gone:
@@ -180,6 +187,8 @@ class Exchange:
         self.failure = failure_from(error)
         self.is_output_over = True
         self._is_gone = True
+        if self.record is not None and not self.is_refused:
+            self.record.finish("failed")
         self._gate.open()
         self._wake_all()
 
@@ -187,6 +196,8 @@ class Exchange:
         """The response is complete; the servant has it or will find it in the outbox."""
         self.is_answered = True
         self.is_output_over = True
+        if self.record is not None:
+            self.record.finish("completed")
         self._gate.open()
         self._wake_all()
 
@@ -223,6 +234,9 @@ class Exchange:
             logger.error("%r: the application failed as its client left", self, exc_info=failure)
         if self.is_answered or self._is_gone:
             return
+        logger.info("%r: aborted: the client left, or the request thread gave the request up", self)
+        if self.record is not None:
+            self.record.finish("aborted")
         self._had_listeners = self._receiving is not None and self._receiving.has_callers
         self._is_gone = True
         self.is_output_over = True

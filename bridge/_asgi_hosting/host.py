@@ -72,6 +72,7 @@ class Host:
         self.live: set[Exchange] = set()
         self.state: dict[str, Any] | None = None
         self.refused = 0
+        self.stuck: set[object] = set()
         self.failed_in_background = 0
         self._lifespan: Lifespan | None = None
         self._has_entered = False

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bridge._runtime.portal import LoopKind, Portal
 from bridge.limits import Limits
+from bridge.observing import Observer
 from bridge.types import ASGIApp
 
 logger = logging.getLogger("bridge.asgi_to_wsgi")
@@ -25,3 +26,4 @@ class Hosting:
     """None: what `default_loop_kind` says in the process that serves."""
     find_portal: Callable[[LoopKind], Portal]
     responds_to_errors: bool
+    observers: list[Observer] = field(default_factory=list["Observer"])

@@ -5,42 +5,38 @@ here and nowhere else, by the thread the server called the adapter in. The serva
 outbox says, reads the request body when it is wanted, and hands blocks to the server. Output that is there always goes
 out before a read is begun (A-054).
 
-Every wait is bounded: each quarter of a second the servant looks whether the loop is still there, whether the client
-is, and whether the application has been silent for too long.
+Every wait is bounded (`bridge._asgi_hosting.patience`).
 """
 
 from __future__ import annotations
 
-import errno
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import BinaryIO
 
-from bridge._asgi_hosting.blocks import Blocks, NoContent, WholeResponse
+from bridge._asgi_hosting.answers import no_content, plain_response
+from bridge._asgi_hosting.blocks import Blocks, WholeResponse
 from bridge._asgi_hosting.entering import refusal
 from bridge._asgi_hosting.errands import Errand
 from bridge._asgi_hosting.exchange import Exchange
 from bridge._asgi_hosting.host import Host, HostPhase
 from bridge._asgi_hosting.hosting import logger
-from bridge._asgi_hosting.offers import FILE_WRAPPER_KEY, client_probe, extensions_from_environ
+from bridge._asgi_hosting.offers import FILE_WRAPPER_KEY, extensions_from_environ
+from bridge._asgi_hosting.patience import LOOK_EVERY_S, Patience
 from bridge._asgi_hosting.request_body import RequestBody
 from bridge._runtime.loops import LoopGoneError
 from bridge.errors import (
     ApplicationTimeout,
     BodyTooLarge,
-    ClientDisconnected,
     EventLoopError,
-    LoopStalled,
     RequestRefused,
 )
+from bridge.observing import Record
 from bridge.translate.scope import scope_from_environ
-from bridge.translate.status import status_from_code
 from bridge.types import Environ, StartResponse
 
-_LOOK_EVERY_S = 0.25
 _FILE_BLOCK_BYTES = 64 * 1024
 ENVIRON_KEY = "bridge.environ"
 """Where an application finds the WSGI environ in its scope; touching it is its own responsibility (A-040)."""
@@ -60,34 +56,26 @@ def serve(host: Host, environ: Environ, start_response: StartResponse) -> Iterab
         retry_after_s = host.limits.retry_after_s
         if isinstance(error, RequestRefused) and (servant is None or servant.is_refused):  # not the application's own
             host.refused += 1
-            return _plain_response(environ, start_response, error.status, error.reason, retry_after_s)
+            _report_refusal(host, environ, servant, error)
+            return plain_response(environ, start_response, error.status, error.reason, retry_after_s)
         if not host.hosting.responds_to_errors or (servant is not None and servant.has_started):
             raise
         logger.exception("the application failed; answered 500")
-        return _plain_response(environ, start_response, 500, "Internal Server Error", retry_after_s)
+        return plain_response(environ, start_response, 500, "Internal Server Error", retry_after_s)
 
 
-def _plain_response(
-    environ: Environ, start_response: StartResponse, status: int, sentence: str, retry_after_s: int
-) -> Iterable[bytes]:
-    """Answer by ourselves; the reason names no value of the request."""
-    body = sentence.encode("utf-8") + b"\n"
-    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-    if status == 503:  # noqa: PLR2004
-        headers.append(("Retry-After", str(retry_after_s)))
-    start_response(status_from_code(status), headers)
-    return _nothing(environ, len(body)) if environ.get("REQUEST_METHOD") == "HEAD" else WholeResponse([body])
+def _report_refusal(host: Host, environ: Environ, servant: Servant | None, refusal: RequestRefused) -> None:
+    method, path = str(environ.get("REQUEST_METHOD", "")), str(environ.get("PATH_INFO", ""))
+    logger.warning("%s %a refused: %s", method, path, refusal)
+    record = servant.record if servant is not None else new_record(host, method, path)
+    if record is not None:
+        record.finish("refused", refusal.status)
 
 
-def _nothing(environ: Environ, content_length: int | None) -> Iterable[bytes]:
-    """Return the content of a response that carries none (HEAD, 204, 304).
-
-    A list would make servers infer a Content-Length of 0, which is not theirs to say. But waitress ends a HEAD response
-    without a length with the last chunk of a body that must not be there, which the client takes for the next response.
-    """
-    if content_length is None and "waitress.client_disconnected" in environ:
-        return WholeResponse([b""])
-    return NoContent()
+def new_record(host: Host, method: str, path: str) -> Record | None:
+    """Begin a record of a request, if anybody wants to know."""
+    observers = host.hosting.observers
+    return Record(tuple(observers), "asgi_to_wsgi", method, path) if observers else None
 
 
 class Servant:
@@ -105,8 +93,7 @@ class Servant:
     is_refused = False
     has_started = False
     file: BinaryIO | None = None
-    _probe: Callable[[], bool] | None = None
-    _has_probed = False
+    _patience: Patience | None = None
     _is_over = False
 
     def __init__(self, host: Host, environ: Environ) -> None:
@@ -123,6 +110,7 @@ class Servant:
         self._gate = portal.new_gate()
         self._exchange = Exchange(host, scope, self._gate, copy_context(), has_body=not self._body.is_empty)
         self.response = self._exchange.response
+        self.record = self._exchange.record = new_record(host, scope["method"], scope["path"])
 
     def serve(self, start_response: StartResponse) -> Iterable[bytes]:
         """Wait for the beginning of the response, start it, and return the rest (A-002, A-003, A-071, A-080)."""
@@ -138,7 +126,7 @@ class Servant:
                 self._is_over = True
                 if response.carries_content:
                     return WholeResponse([b""])
-                return _nothing(self.environ, response.content_length)
+                return no_content(self.environ, response.content_length)
             if exchange.is_output_over and not exchange.outbox and exchange.failure is None:
                 self._is_over = True
                 return WholeResponse([block])
@@ -150,6 +138,8 @@ class Servant:
             raise
 
     def _begin(self) -> None:
+        if self.record is not None:
+            self.record.handed_over()
         try:
             self._post(self._exchange.begin)
         except LoopGoneError:
@@ -217,7 +207,7 @@ class Servant:
             elif exchange.wants_body:
                 exchange.wants_body = False
                 self._read()
-            elif not self._gate.wait(_LOOK_EVERY_S):
+            elif not self._gate.wait(LOOK_EVERY_S):
                 self._wait_longer()
 
     def _raise_failure(self) -> None:
@@ -254,47 +244,18 @@ class Servant:
             wrapped: Iterable[bytes] = self.environ[FILE_WRAPPER_KEY](file, _FILE_BLOCK_BYTES)
             return wrapped
         file.close()
-        return _nothing(self.environ, self.response.content_length)
+        return no_content(self.environ, self.response.content_length)
 
     def _wait_longer(self) -> None:
-        """Wait for the application, looking up from time to time.
-
-        Raises:
-            ClientDisconnected: the client has left, and the server lets one know.
-            ApplicationTimeout: the application has been silent for too long.
-            LoopStalled: the loop does not take the request up.
-            EventLoopError: the loop has ended.
-        """
-        exchange, limits = self._exchange, self._host.limits
-        if not self._has_probed:
-            self._has_probed = True
-            self._probe = client_probe(self.environ)
-        since_s = quiet_since_s = time.monotonic() - _LOOK_EVERY_S
-        while True:
-            if not exchange.has_begun and self._host.phase in (HostPhase.CLOSING, HostPhase.CLOSED):
-                self.is_refused = True  # posted when the loop had taken up its last
-                raise refusal()
-            if not self._portal.is_running and not exchange.is_output_over:
-                raise EventLoopError("the event loop ended while the request was waiting for it")
-            if self._probe is not None and self._probe():
-                raise ClientDisconnected(errno.EPIPE, "the client left before the application answered")
-            waited_s = time.monotonic() - since_s
-            if not exchange.has_begun:
-                self._check_loop(waited_s)
-            elif self._host.phase in (HostPhase.NEW, HostPhase.STARTING):
-                self._check_loop(waited_s)
-                quiet_since_s = time.monotonic()
-            elif limits.app_wait_s is not None and time.monotonic() - quiet_since_s > limits.app_wait_s:
-                raise ApplicationTimeout(limits.app_wait_s)
-            if self._gate.wait(_LOOK_EVERY_S):
-                return
-
-    def _check_loop(self, waited_s: float) -> None:
-        limits = self._host.limits
-        limit_s = limits.loop_wait_s
-        if self._host.phase in (HostPhase.NEW, HostPhase.STARTING):
-            if limits.startup_s is None:
-                return
-            limit_s += limits.startup_s
-        if waited_s > limit_s:
-            raise LoopStalled(waited_s, self._portal.where())
+        """Wait for the application, looking up from time to time; raises what `Patience.wait` raises."""
+        if self._patience is None:
+            self._patience = Patience(self._host, self._portal, self._exchange, self._gate, self.environ)
+        try:
+            self._patience.wait(has_started=self.has_started)
+        except RequestRefused:  # not taken up any more: the bridge answers
+            self.is_refused = True
+            raise
+        except (ApplicationTimeout, EventLoopError):
+            if self.record is not None:
+                self.record.finish("failed")
+            raise

@@ -44,7 +44,13 @@ class Signal(Protocol):
 
 
 class LoopPort(Protocol):
-    """The way into one running event loop."""
+    """The way into one running event loop.
+
+    Attributes:
+        is_watched: a note of whoever uses the port, that a timer of its own is running. Loop thread only.
+    """
+
+    is_watched: bool
 
     def post(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` on the loop, soon and in order. Any thread.
@@ -76,6 +82,10 @@ class LoopPort(Protocol):
 
     def new_signal(self) -> Signal:
         """Make a `Signal`. Loop thread."""
+        ...
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
+        """Run ``callback`` on the loop after a while, unless it has ended by then. Loop thread."""
         ...
 
 
@@ -118,9 +128,10 @@ class AsyncioSignal:
 class AsyncioPort:
     """`LoopPort` for asyncio and loops that keep its contract (uvloop)."""
 
-    __slots__ = ("_callbacks", "_is_scheduled", "_loop")
+    __slots__ = ("_callbacks", "_is_scheduled", "_loop", "is_watched")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.is_watched = False
         self._loop = loop
         self._callbacks: deque[Callable[[], None]] = deque()
         self._is_scheduled = False
@@ -165,6 +176,9 @@ class AsyncioPort:
     def new_signal(self) -> Signal:
         return AsyncioSignal(self._loop)
 
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
+        self._loop.call_later(delay_s, callback)
+
 
 class TrioSignal:
     """`Signal` over `trio.Event`."""
@@ -188,9 +202,11 @@ class TrioSignal:
 class TrioPort:
     """`LoopPort` for trio."""
 
-    __slots__ = ("_callbacks", "_gone", "_lowlevel", "_new_event", "_token")
+    __slots__ = ("_callbacks", "_gone", "_lowlevel", "_new_event", "_sleep", "_token", "is_watched")
 
     def __init__(self, trio_module: Any) -> None:
+        self.is_watched = False
+        self._sleep: Callable[[float], Awaitable[None]] = trio_module.sleep
         self._new_event: Callable[[], trio.Event] = trio_module.Event
         self._lowlevel: Any = trio_module.lowlevel
         self._gone: type[Exception] = trio_module.RunFinishedError
@@ -234,6 +250,16 @@ class TrioPort:
 
     def new_signal(self) -> Signal:
         return TrioSignal(self._new_event)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
+        async def wait() -> None:
+            await self._sleep(delay_s)
+            try:
+                callback()
+            except Exception:  # it would end the whole trio run
+                logger.exception("a callback has failed")
+
+        self._lowlevel.spawn_system_task(wait)  # ends with the run, if that is earlier
 
 
 def _nothing() -> None:

@@ -53,7 +53,7 @@ class StuckWorker:
     """A worker that has been busy with one job for too long."""
 
     thread_name: str
-    job: str
+    job: Job
     busy_s: float
     stack: str
     """Where it is, formatted like a traceback."""
@@ -206,7 +206,7 @@ class WorkerPool:
         with self._lock:
             busy = [(worker, worker.job, worker.busy_since_s) for worker in self._all if worker.job is not None]
         return [
-            StuckWorker(worker.thread.name, repr(job), now_s - since_s, _stack(worker.thread))
+            StuckWorker(worker.thread.name, job, now_s - since_s, _stack(worker.thread))
             for worker, job, since_s in busy
             if now_s - since_s > longer_than_s and worker.thread is not None
         ]

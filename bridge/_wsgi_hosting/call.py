@@ -61,6 +61,7 @@ class WSGICall:
     _is_started = False
     _is_ended = False
     _wrote = False
+    is_reported = False  # as one that keeps its worker for too long
     _trailers: TrailerSource | None = None
     _last_items: tuple[Any, ...] = ()
 
@@ -98,6 +99,9 @@ class WSGICall:
     def run(self) -> None:
         """Call the application and hand its response over; every outcome goes through ``finish``. Worker."""
         error: BaseException | None = None
+        record = self._exchange.record
+        if record is not None:
+            record.app_called()
         try:
             if self._outflow.reason is None or self._exchange.is_gone:
                 self._answer()
@@ -105,6 +109,8 @@ class WSGICall:
             error = self._outcome_of(raised)
         if self._state.warnings:
             log_lines(self._state.warnings, self._description())
+        if record is not None:
+            record.app_ended()
         self.context = _NO_CONTEXT  # it holds this call: a cycle would leave each request to the garbage collector
         self._outflow.finish(error, self._last_items)
         del error

@@ -26,7 +26,9 @@ from bridge._wsgi_hosting.call import WSGICall
 from bridge._wsgi_hosting.helpers import Helpers, request_is_over
 from bridge._wsgi_hosting.hosting import Hosting, describe, logger
 from bridge._wsgi_hosting.sending import is_complete, is_whole, send_items, send_whole
+from bridge._wsgi_hosting.watching import watch
 from bridge.errors import BodyTooLarge, ClientDisconnected, ClientTimeout, RequestCancelled, RequestRefused
+from bridge.observing import Record
 from bridge.translate import messages
 from bridge.translate.headers import NO_BODY_FIELDS, BodyFraming, framing_from_headers
 from bridge.types import Receive, Scope, Send
@@ -45,6 +47,9 @@ class Exchange:
     is_ended = False  # its end has gone out
     is_gone = False  # the client has left
     is_over = False  # nothing of the request runs any more
+    is_refused = False  # answered without the application
+    has_failed = False  # the application's error was answered here
+    record: Record | None = None
     failure: Exception | None = None  # what receive() raised in a helper
     _framing = NO_BODY_FIELDS
     _helpers: Helpers | None = None
@@ -102,6 +107,10 @@ class Exchange:
             if source is None:
                 source, length_bytes = await self._receive_body()
             self._call = call = WSGICall(self, headers, framing, source, length_bytes, copy_context())
+            if not self.port.is_watched:
+                watch(hosting, self.port)
+            if self.record is not None:
+                self.record.handed_over()
             is_saturated = hosting.pool.is_saturated()
             try:
                 is_taken = hosting.pool.submit(call)
@@ -120,6 +129,7 @@ class Exchange:
         except Exception:
             if self.is_started or self.is_gone or not hosting.responds_to_errors:
                 raise
+            self.has_failed = True
             logger.exception("%r: the application failed", self)
             await self._answer_plainly(500, "Internal Server Error")
         finally:
@@ -245,6 +255,7 @@ class Exchange:
     async def _refuse(self, refusal: RequestRefused) -> None:
         """Answer without the application (W-138)."""
         self.hosting.refused += 1
+        self.is_refused = True
         extra: list[tuple[bytes, bytes]] = []
         if refusal.status == 503:  # noqa: PLR2004
             extra.append((b"retry-after", b"%d" % self.hosting.limits.retry_after_s))
@@ -271,6 +282,8 @@ class Exchange:
         """Let everybody know: the worker at its next step, a waiting worker now, coroutines by cancellation."""
         if cause is not None:
             reason.__cause__ = cause
+        if not self.is_gone:
+            logger.info("%r: aborted: %s", self, reason)
         self.is_gone = True
         self._close(reason)
         if self._sending is not None:
@@ -290,6 +303,7 @@ class Exchange:
         if isinstance(error, Exception):
             self._close(ClientDisconnected(f"sending the response failed: {error!r}"))
         else:
+            logger.info("%r: aborted: the server cancelled the request", self)
             self._close(RequestCancelled("the server cancelled the request"))
         try:
             if isinstance(error, Exception):

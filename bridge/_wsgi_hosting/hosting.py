@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from bridge._runtime.workers import WorkerPool
 from bridge._wsgi_hosting.files import FileWrapper
 from bridge.limits import Limits
+from bridge.observing import Observer
 from bridge.translate.environ import EnvironOptions
 from bridge.types import Environ, WSGIApp
 
@@ -31,7 +32,7 @@ class TextSink(Protocol):
         ...
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Hosting:
     """The application, the deployer's choices, and the books. Everything but the books is constant."""
 
@@ -54,6 +55,7 @@ class Hosting:
     fast_uploads: set[Exchange] = field(default_factory=set["Exchange"], init=False)
     """Requests whose large body is streamed because it came fast."""
     refused: int = field(default=0, init=False)
+    observers: list[Observer] = field(default_factory=list["Observer"], init=False)
 
     def __post_init__(self) -> None:
         # Places for what `call` adds to every environ, so that the copy does not have to grow.

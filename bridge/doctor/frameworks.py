@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import metadata
+from typing import Any
 
 from bridge.doctor.report import Part
 from bridge.doctor.tree import Node
@@ -57,3 +58,9 @@ def made_with(app: object, parts: tuple[Part, ...]) -> tuple[str | None, str | N
     package = type(app).__module__.partition(".")[0]
     version = version_of(package)
     return (package, version) if version is not None and package != "bridge" else (None, None)
+
+
+def django_settings() -> Any:
+    """Return Django's settings if they have been read, else None."""
+    settings: Any = getattr(sys.modules.get("django.conf"), "settings", None)
+    return settings if settings is not None and settings.configured else None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from inspect import getattr_static
 from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, cast
@@ -91,21 +90,26 @@ def is_one_of(app: object, names: frozenset[str] | tuple[str, ...]) -> bool:
 
 def stored(app: object, name: str, default: Any = None) -> Any:
     """Return what an object keeps under a name, in its dictionary or a slot; properties are not run."""
-    value: Any = getattr_static(app, name, default)
-    if isinstance(value, MemberDescriptorType):
+    try:
+        own: dict[str, Any] = object.__getattribute__(app, "__dict__")
+    except AttributeError:
+        own = {}
+    if name in own:
+        return own[name]
+    slot: object = getattr_static(type(app), name, None)
+    if isinstance(slot, MemberDescriptorType):
         try:
-            return value.__get__(app)
-        except AttributeError:  # an empty slot
-            return default
-    own = getattr_static(app, "__dict__", None)
-    return value if isinstance(own, dict) and name in own else default
+            return slot.__get__(app)
+        except AttributeError:  # empty
+            pass
+    return default
 
 
 # ---- What is inside --------------------------------------------------------------------------------------------------
 
 
 def _may_be_app(value: object) -> bool:
-    return callable(value) and not isinstance(value, type | ModuleType)
+    return callable(value) and not issubclass(type(value), type | ModuleType)
 
 
 def _inside(node: Node) -> Iterator[Node]:
@@ -116,17 +120,19 @@ def _inside(node: Node) -> Iterator[Node]:
         yield Node(app, node, node.path)
 
 
-def _wrapped_by(app: object) -> Iterator[object]:
-    if isinstance(app, FunctionType):
+def _wrapped_by(app: Any) -> Iterator[object]:
+    # isinstance() would ask proxies (Flask's current_app) what they stand for.
+    kind = cast("type[object]", type(app))
+    if kind is FunctionType:
         for cell in app.__closure__ or ():
             try:
                 yield cell.cell_contents
             except ValueError:  # not filled yet
                 continue
-    elif isinstance(app, MethodType):
+    elif kind is MethodType:
         yield app.__self__
-    elif isinstance(app, partial):
-        yield app.func  # pyright: ignore[reportUnknownMemberType]
+    elif "functools.partial" in names_of(app):
+        yield app.func
         yield from app.args
     for name in _WRAPPING:
         yield stored(app, name)
@@ -139,7 +145,7 @@ def _mounts(app: object) -> Iterator[tuple[str | None, str, object]]:
             # Mount(routes=...) keeps a Router; the middleware of the mount is around it.
             yield stored(route, "path"), "starlette", stored(route, "app")
         elif "mountpoint.target" in (config := _mapping(stored(route, "config"))):  # bottle
-            yield config.get("mountpoint.prefix"), "other", config["mountpoint.target"]
+            yield cast("str | None", config.get("mountpoint.prefix")), "other", config["mountpoint.target"]
     for name in ("mounts", "application_mapping"):  # werkzeug, cheroot and hypercorn; channels
         for key, inner in _mapping(stored(app, name)).items():
             path = key if isinstance(key, str) and name == "mounts" else None

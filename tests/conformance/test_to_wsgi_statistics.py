@@ -23,7 +23,15 @@ class Named(LivingApp):
 
 def statistics(phase: str, **numbers: int) -> HostStatistics:
     return HostStatistics(
-        **{"phase": phase, "requests": 0, "background": 0, "refused": 0, "failed_in_background": 0, **numbers}
+        **{
+            "phase": phase,
+            "requests": 0,
+            "background": 0,
+            "refused": 0,
+            "stuck": 0,
+            "failed_in_background": 0,
+            **numbers,
+        }
     )
 
 

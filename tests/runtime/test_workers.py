@@ -251,7 +251,7 @@ def test_stuck_workers_are_named_with_their_job_and_where_they_are(pool):
     (stuck,) = pool.stuck(0)
 
     assert stuck.thread_name == job.thread.name
-    assert stuck.job == "<Job held-0>"
+    assert repr(stuck.job) == "<Job held-0>"
     assert stuck.busy_s > 0
     assert "stop_here" in stuck.stack
     assert "stop_here" in pool.stack_of(job)

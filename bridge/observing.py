@@ -1,0 +1,146 @@
+"""What an adapter tells of each request when it is over, to whoever has asked for it with ``adapter.observe()``.
+
+An adapter without observers keeps no records.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from bridge.types import Message, Receive, Send
+
+logger = logging.getLogger("bridge.observing")
+
+Direction: TypeAlias = Literal["wsgi_to_asgi", "asgi_to_wsgi"]
+Outcome: TypeAlias = Literal["completed", "refused", "aborted", "failed"]
+
+_REQUEST = "http.request"
+_START = "http.response.start"
+_BODY = "http.response.body"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestReport:
+    """One request that is over.
+
+    Attributes:
+        direction: which adapter has served it.
+        method: the request method.
+        path: the decoded path; what is in it is the client's choice.
+        outcome: ``"completed"``; ``"refused"`` by the adapter; ``"aborted"``: the client left, or the server
+            cancelled; ``"failed"``: the application raised, or was given up.
+        status: of the response, None if none has begun.
+        queue_wait_s: from the hand-over until the application was called (by a worker, on the loop); None if it was
+            not.
+        app_time_s: from the call of the application to the end of its response; None if it was not called.
+        request_bytes: of the request body, as far as it was received.
+        response_bytes: of the response body, as far as it was handed to ``send``.
+        is_streamed: the response was sent in more than one piece.
+    """
+
+    direction: Direction
+    method: str
+    path: str
+    outcome: Outcome
+    status: int | None
+    queue_wait_s: float | None
+    app_time_s: float | None
+    request_bytes: int
+    response_bytes: int
+    is_streamed: bool
+
+
+Observer: TypeAlias = Callable[[RequestReport], object]
+"""Called once for each request, on the event loop's thread or on the request's: it must be quick and not wait."""
+
+
+class Record:
+    """What is known of one request so far. Any thread writes; the first `finish` makes the report."""
+
+    _handed_over_s: float | None = None
+    _called_s: float | None = None
+    _ended_s: float | None = None
+    _status: int | None = None
+    _request_bytes = 0
+    _response_bytes = 0
+    _pieces = 0
+    _is_finished = False
+
+    _finishing = threading.Lock()
+
+    def __init__(self, observers: tuple[Observer, ...], direction: Direction, method: str, path: str) -> None:
+        self._observers = observers
+        self._direction: Direction = direction
+        self._method = method
+        self._path = path
+
+    def handed_over(self) -> None:
+        """The request begins to wait for whoever calls the application."""
+        self._handed_over_s = time.perf_counter()
+
+    def app_called(self) -> None:
+        """The application is being called."""
+        self._called_s = time.perf_counter()
+
+    def app_ended(self) -> None:
+        """The application is done."""
+        self._ended_s = time.perf_counter()
+
+    def counted_receive(self, receive: Receive) -> Receive:
+        """Return a ``receive`` that counts the octets of the request body."""
+
+        async def call() -> Message:
+            message = await receive()
+            if message["type"] == _REQUEST:
+                self._request_bytes += len(message.get("body") or b"")
+            return message
+
+        return call
+
+    def counted_send(self, send: Send) -> Send:
+        """Return a ``send`` that takes note of the status and counts the octets of the response body."""
+
+        async def call(message: Message) -> None:
+            kind = message["type"]
+            if kind == _START:
+                self._status = message.get("status")
+            elif kind == _BODY:
+                self._response_bytes += len(message.get("body") or b"")
+                self._pieces += 1
+            await send(message)  # last: with the end of the response the report is made
+
+        return call
+
+    def finish(self, outcome: Outcome, status: int | None = None) -> None:
+        """Report, unless that has been done."""
+        with self._finishing:
+            if self._is_finished:
+                return
+            self._is_finished = True
+        report = self._report(outcome, status)
+        for observer in self._observers:
+            try:
+                observer(report)
+            except Exception:  # the request must not suffer
+                logger.exception("the observer %r failed", observer)
+
+    def _report(self, outcome: Outcome, status: int | None) -> RequestReport:
+        called_s, handed_over_s = self._called_s, self._handed_over_s
+        ended_s = time.perf_counter() if self._ended_s is None else self._ended_s
+        return RequestReport(
+            direction=self._direction,
+            method=self._method,
+            path=self._path,
+            outcome=outcome,
+            status=self._status if status is None else status,
+            queue_wait_s=None if called_s is None or handed_over_s is None else called_s - handed_over_s,
+            app_time_s=None if called_s is None else ended_s - called_s,
+            request_bytes=self._request_bytes,
+            response_bytes=self._response_bytes,
+            is_streamed=self._pieces > 1,
+        )
