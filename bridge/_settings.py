@@ -5,23 +5,26 @@ One place reads them and one writes them, so that what the command line hands to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+import os
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
+from bridge._setting_text import number_from, pairs_from, switch_from, value_from
 from bridge.asgi_to_wsgi import ASGIToWSGI, ASGIToWSGIOptions, to_wsgi
 from bridge.detect import PROTOCOLS, Protocol, detect, mark
 from bridge.dual import recognisable
 from bridge.errors import BridgeError, ConfigurationError, DetectionError
 from bridge.limits import Limits
-from bridge.loading import Loaded, load
+from bridge.loading import Loaded, load, put_first
 from bridge.types import ASGIApp, WSGIApp
 from bridge.wsgi_to_asgi import WSGIToASGI, WSGIToASGIOptions, to_asgi
 
 VARIABLES: Final = {
     "BRIDGE_APP": "the application: module:attribute, module, or a path",
+    "BRIDGE_APP_DIR": "the folder that its import begins in; several like a PATH",
     "BRIDGE_FACTORY": "1 if that is a function which makes the application",
     "BRIDGE_PROTOCOL": f"what it speaks, where that cannot be told: {', '.join(PROTOCOLS)}",
     "BRIDGE_LIMITS": "numbers of Limits: workers=80,body_max_bytes=1000000,app_wait_s=none",
@@ -29,8 +32,6 @@ VARIABLES: Final = {
     "BRIDGE_TELEMETRY": "1 to report to OpenTelemetry (needs the extra 'opentelemetry')",
 }
 """Every variable there is, and what it says."""
-
-_FLAG = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 ASGI_OPTIONS: Final[Mapping[str, type]] = {
     "large_body": str,
@@ -48,8 +49,6 @@ ASGI_OPTIONS: Final[Mapping[str, type]] = {
 WSGI_OPTIONS: Final[Mapping[str, type]] = {"lifespan": str, "event_loop": str, "own_loop": bool, "on_error": str}
 """Options of `ASGIToWSGI` that can be given as text."""
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -57,6 +56,7 @@ class Settings:
 
     Attributes:
         app: the name of the application (`bridge.targets`).
+        app_dir: folders for the front of the import path, joined like a PATH.
         is_factory: it makes the application.
         protocol: what it is said to speak.
         limits: as given: pairs of name and text.
@@ -65,6 +65,7 @@ class Settings:
     """
 
     app: str
+    app_dir: str = ""
     is_factory: bool = False
     protocol: Protocol | None = None
     limits: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -86,29 +87,24 @@ class Settings:
         Raises:
             ConfigurationError: one is wrong or misspelt, or ``BRIDGE_APP`` is missing.
         """
-        for name in variables:
-            # Others may have variables of this name, but a slip of ours must not pass unseen.
-            if (
-                name.startswith("BRIDGE_")
-                and name not in VARIABLES
-                and (meant := get_close_matches(name, VARIABLES, 1))
-            ):
-                raise ConfigurationError(f"there is no variable {name}; {meant[0]} is probably meant")
+        check_names(variables)
         if not variables.get("BRIDGE_APP"):
             raise ConfigurationError("BRIDGE_APP says which application to host: set it, as in BRIDGE_APP=shop:app")
         return cls(
             app=variables["BRIDGE_APP"],
-            is_factory=_flag("BRIDGE_FACTORY", variables),
+            app_dir=variables.get("BRIDGE_APP_DIR", ""),
+            is_factory=switch_from("BRIDGE_FACTORY", variables),
             protocol=cast("Protocol | None", variables.get("BRIDGE_PROTOCOL") or None),
-            limits=_pairs("BRIDGE_LIMITS", variables),
-            options=_pairs("BRIDGE_OPTIONS", variables),
-            telemetry=_flag("BRIDGE_TELEMETRY", variables),
+            limits=pairs_from(variables.get("BRIDGE_LIMITS", ""), "BRIDGE_LIMITS"),
+            options=pairs_from(variables.get("BRIDGE_OPTIONS", ""), "BRIDGE_OPTIONS"),
+            telemetry=switch_from("BRIDGE_TELEMETRY", variables),
         )
 
     def to_variables(self) -> dict[str, str]:
         """Return the variables that say the same; those at their default are left out."""
         said = {
             "BRIDGE_APP": self.app,
+            "BRIDGE_APP_DIR": "the folder that its import begins in; several like a PATH",
             "BRIDGE_FACTORY": "1" if self.is_factory else "",
             "BRIDGE_PROTOCOL": self.protocol or "",
             "BRIDGE_LIMITS": ",".join(f"{name}={value}" for name, value in self.limits.items()),
@@ -128,7 +124,7 @@ class Settings:
         for name, text in self.limits.items():
             if name not in types:
                 raise ConfigurationError(f"there is no limit {name!r}; there are {', '.join(types)}")
-            numbers[name] = _number(name, text, types[name])
+            numbers[name] = number_from(name, text, types[name])
         try:
             return Limits(**numbers)
         except (TypeError, ValueError) as error:
@@ -144,6 +140,10 @@ class Settings:
             DetectionError: it is no application, or it cannot be told which.
             ConfigurationError: it certainly speaks something else than was said.
         """
+        for directory in reversed(self.app_dir.split(os.pathsep) if self.app_dir else []):
+            if not os.path.isdir(directory):
+                raise ConfigurationError(f"there is no folder {directory} (--app-dir, or BRIDGE_APP_DIR)")
+            put_first(os.path.abspath(directory))
         loaded = load(self.app, is_factory=self.is_factory)
         if self.protocol is None:
             detect(loaded.app)
@@ -159,25 +159,40 @@ class Settings:
                     f"{loaded.target.name} speaks {found.protocol}, because {found.reason}; it cannot be hosted as "
                     f"{self.protocol}: leave the protocol out"
                 )
+            return loaded
         return Loaded(_as_said(loaded.app, self.protocol), loaded.target, loaded.module)
 
-    def asgi_app(self) -> ASGIApp:
-        """Return the application for ASGI servers."""
+    def asgi_app(self, loaded: Loaded | None = None) -> ASGIApp:
+        """Return the application for ASGI servers: the one that is given, or what `load` returns."""
         options = cast("WSGIToASGIOptions", {"limits": self.read_limits(), **read_options(self.options, ASGI_OPTIONS)})
         with _said_as_configuration():
-            app = to_asgi(self.load().app, **options)
+            app = to_asgi((loaded or self.load()).app, **options)
         if self.telemetry and isinstance(app, WSGIToASGI):
             _observe(app)
         return recognisable(app)
 
-    def wsgi_app(self) -> WSGIApp:
-        """Return the application for WSGI servers."""
+    def wsgi_app(self, loaded: Loaded | None = None) -> WSGIApp:
+        """Return the application for WSGI servers: the one that is given, or what `load` returns."""
         options = cast("ASGIToWSGIOptions", {"limits": self.read_limits(), **read_options(self.options, WSGI_OPTIONS)})
         with _said_as_configuration():
-            app = to_wsgi(self.load().app, **options)
+            app = to_wsgi((loaded or self.load()).app, **options)
         if self.telemetry and isinstance(app, ASGIToWSGI):
             _observe(app)
         return app
+
+
+def check_names(variables: Mapping[str, str]) -> None:
+    """Look for slips in the names of variables. Others may have some that begin alike; those are not ours to judge.
+
+    Raises:
+        ConfigurationError: one is nearly, but not quite, a variable of ours.
+    """
+    endings = [name.removeprefix("BRIDGE_") for name in VARIABLES]  # what begins alike is not therefore close
+    for name in variables:
+        if not name.startswith("BRIDGE_") or name in VARIABLES:
+            continue
+        if meant := get_close_matches(name.removeprefix("BRIDGE_"), endings, 1):
+            raise ConfigurationError(f"there is no variable {name}; BRIDGE_{meant[0]} is probably meant")
 
 
 def read_options(given: Mapping[str, str], known: Mapping[str, type] | None = None) -> dict[str, Any]:
@@ -191,65 +206,10 @@ def read_options(given: Mapping[str, str], known: Mapping[str, type] | None = No
     for name, text in given.items():
         if name not in everything:
             raise ConfigurationError(f"there is no option {name!r}; there are {', '.join(sorted(everything))}")
-        value: object = _value(name, text, everything[name])
+        value: object = value_from(name, text, everything[name])
         if known is None or name in known:
             read[name] = value
     return read
-
-
-# ---- Text -----------------------------------------------------------------------------------------------------------
-
-
-def pairs_from(text: str, source: str) -> dict[str, str]:
-    """Read ``name=value`` pairs, separated by commas or spaces.
-
-    Args:
-        text: the pairs.
-        source: where they stand, for the message.
-
-    Raises:
-        ConfigurationError: one is no pair.
-    """
-    pairs: dict[str, str] = {}
-    for part in text.replace(",", " ").split():
-        name, equals, value = part.partition("=")
-        if not (name and equals and value):
-            raise ConfigurationError(f"{source} takes name=value, separated by commas; {part!r} is not that")
-        pairs[name] = value
-    return pairs
-
-
-def _pairs(variable: str, variables: Mapping[str, str]) -> dict[str, str]:
-    return pairs_from(variables.get(variable, ""), variable)
-
-
-def _flag(variable: str, variables: Mapping[str, str]) -> bool:
-    text = variables.get(variable, "")
-    return _value(variable, text, bool) if text else False
-
-
-def _value(name: str, text: str, kind: type[T]) -> T:
-    if kind is bool:
-        if text.lower() not in _FLAG:
-            raise ConfigurationError(f"{name} is a switch, 1 or 0; {text!r} is neither")
-        return cast("T", _FLAG[text.lower()])
-    try:
-        return kind(text)  # type: ignore[call-arg]
-    except ValueError:
-        raise ConfigurationError(f"{name} is a number; {text!r} is none") from None
-
-
-def _number(name: str, text: str, annotation: str) -> float | None:
-    if text.lower() in ("none", "off") and "None" in annotation:
-        return None
-    reads: tuple[Callable[[str], float], ...] = (int, float) if "float" in annotation else (int,)
-    for read in reads:
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    kind = "a number" if "float" in annotation else "a whole number"
-    raise ConfigurationError(f"the limit {name} is {kind}{' or none' if 'None' in annotation else ''}; {text!r} is not")
 
 
 # ---- What was said --------------------------------------------------------------------------------------------------

@@ -10,10 +10,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from types import ModuleType
-from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
+from bridge._strangers import name_of, refuse_foreign, refuse_uncallable
 from bridge.errors import AmbiguousAppError, DetectionError, NotAnAppError
 from bridge.types import ASGIApp, Receive, Scope, Send
 
@@ -29,21 +28,6 @@ _MOST_SHOWN = 4
 _ENVIRON_NAMES = ("environ", "env")
 
 _EXPLICIT = "say what it is: mark('wsgi')(app) or mark('asgi')(app) from bridge, or --protocol on the command line"
-
-_FOREIGN = {
-    "aiohttp.web_app.Application": "aiohttp speaks a protocol of its own; run it with aiohttp.web.run_app() beside the "
-    "others, or move its handlers to an ASGI framework",
-    "tornado.web.Application": "Tornado speaks a protocol of its own; run it with its own HTTPServer, or move its "
-    "handlers to an ASGI framework",
-    "robyn.Robyn": "Robyn brings its own server; run it with app.start()",
-    "socketio.server.Server": "wrap it: socketio.WSGIApp(server)",
-    "socketio.async_server.AsyncServer": "wrap it: socketio.ASGIApp(server)",
-    "flask.blueprints.Blueprint": "a blueprint is a part of an application: register it and name the application",
-    "quart.blueprints.Blueprint": "a blueprint is a part of an application: register it and name the application",
-    "sanic.blueprints.Blueprint": "a blueprint is a part of an application: register it and name the application",
-    "celery.app.base.Celery": "Celery runs tasks and serves no requests; name the web application",
-}
-"""What people hand over by mistake, and what to do instead; by name, so that nothing is imported."""
 
 T = TypeVar("T")
 
@@ -109,11 +93,15 @@ def _judge(app: object) -> Detection:
     marked = _marked(app)
     if marked is not None:
         return marked
-    _refuse_foreign(app)
+    refuse_foreign(app)
     if not callable(app):
-        _refuse_uncallable(app)
+        refuse_uncallable(app)
     if inspect.isclass(app):
         return _Parameters(app).judge_class(app)
+    if inspect.isasyncgenfunction(app):
+        raise NotAnAppError(
+            f"{name_of(app)} is neither a WSGI nor an ASGI application: it yields, so nobody can await it"
+        )
     if is_coroutine_function(app):
         return _Parameters(app).judge_coroutine_function()
     return _Parameters(app).judge()
@@ -156,20 +144,7 @@ def is_coroutine_function(app: object) -> bool:
     return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call)
 
 
-def name_of(app: object) -> str:
-    """Name an application in a message, without running its ``__repr__``."""
-    if inspect.isclass(app):
-        return f"the class {app.__module__}.{app.__qualname__}"
-    if isinstance(app, partial):
-        return f"a partial of {name_of(app.func)}"  # pyright: ignore[reportUnknownMemberType]
-    name = getattr(app, "__qualname__", None) if inspect.isroutine(app) else None
-    if isinstance(name, str):
-        return f"the function {getattr(app, '__module__', None) or 'builtins'}.{name}"
-    kind = type(app)
-    return f"an instance of {kind.__module__}.{kind.__qualname__}"
-
-
-# ---- Marks, and what is neither -------------------------------------------------------------------------------------
+# ---- Marks ----------------------------------------------------------------------------------------------------------
 
 
 def _marked(app: object) -> Detection | None:
@@ -178,28 +153,13 @@ def _marked(app: object) -> Detection | None:
         if protocol not in PROTOCOLS:
             raise AmbiguousAppError(f"{name_of(app)} is marked {protocol!r}; a mark is one of {', '.join(PROTOCOLS)}")
         return Detection(protocol, f"it is marked so ({MARK})")
+    if inspect.isclass(app):
+        return None  # asgiref's marks on a class are about its instances (Sanic)
     if inspect.getattr_static(app, "_asgi_single_callable", None) is True:
         return Detection("asgi", "it is marked so (asgiref's _asgi_single_callable)")
     if inspect.getattr_static(app, "_asgi_double_callable", None) is True:
         return Detection("asgi2", "it is marked so (asgiref's _asgi_double_callable)")
     return None
-
-
-def _refuse_foreign(app: object) -> None:
-    for kind in type(app).__mro__:
-        advice = _FOREIGN.get(f"{kind.__module__}.{kind.__qualname__}")
-        if advice is None and kind.__module__.startswith("flask.sansio") and kind.__name__ == "Blueprint":
-            advice = _FOREIGN["flask.blueprints.Blueprint"]
-        if advice is not None:
-            raise NotAnAppError(f"{name_of(app)} is neither a WSGI nor an ASGI application: {advice}")
-
-
-def _refuse_uncallable(app: object) -> NoReturn:
-    if isinstance(app, ModuleType):
-        raise NotAnAppError(f"{app.__name__} is a module, not an application: name the application in it (module:app)")
-    raise NotAnAppError(
-        f"{name_of(app)} cannot be called, so it is neither a WSGI nor an ASGI application: name the application object"
-    )
 
 
 # ---- Parameters -----------------------------------------------------------------------------------------------------
@@ -235,8 +195,7 @@ class _Parameters:
 
     def judge(self) -> Detection:
         """Judge a function, or an instance by its ``__call__``, that is not known to give a coroutine."""
-        if self._names[:1] == ["self"] and self._required:
-            raise self._refusal("it is a method without its object: make an instance and name that")
+        self._refuse_unbound()
         if self._required == _ASGI_ARGUMENTS:
             return Detection("asgi", f"it takes three arguments {self._text}")
         if self._required == _WSGI_ARGUMENTS:
@@ -254,6 +213,7 @@ class _Parameters:
 
     def judge_coroutine_function(self) -> Detection:
         """Judge what gives a coroutine when it is called."""
+        self._refuse_unbound()
         if self._takes(_ASGI_ARGUMENTS):
             return Detection("asgi", "calling it with three arguments gives a coroutine")
         raise self._refusal(
@@ -272,6 +232,10 @@ class _Parameters:
             f"it is a class {self._text} whose instances are no responses: make an instance of it and name that, or "
             "use --factory if it needs no arguments"
         )
+
+    def _refuse_unbound(self) -> None:
+        if self._names[:1] == ["self"] and self._required:
+            raise self._refusal("it is a method without its object: make an instance and name that")
 
     def _unclear(self) -> DetectionError:
         if self._required == 0 and not self._takes(_WSGI_ARGUMENTS):
@@ -297,12 +261,16 @@ class _Parameters:
 
 
 def is_two_argument_method(app: type) -> bool:
-    """Tell whether instances of a class can be called with (receive, send)."""
+    """Tell whether calling an instance of a class with (receive, send) is the second step of ASGI 2.
+
+    A class of WSGI middleware has the same shape; its names differ, and it gives no coroutine.
+    """
     call = inspect.getattr_static(app, "__call__", None)
     if call is None or inspect.getattr_static(object, "__call__", None) is call:
         return False
     try:
-        inspect.signature(call).bind("self", "receive", "send")
+        signature = inspect.signature(call)
+        signature.bind("self", "receive", "send")
     except (TypeError, ValueError):
         return False
-    return True
+    return inspect.iscoroutinefunction(call) or list(signature.parameters)[1:2] == ["receive"]

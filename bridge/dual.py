@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Literal, TypedDict, Unpack, cast, overload
 
 from bridge.asgi_to_wsgi import ASGIToWSGI, ASGIToWSGIOptions
-from bridge.detect import MARK, Protocol, detect, is_coroutine_function, single_callable
+from bridge.detect import MARK, PROTOCOLS, Protocol, detect, is_coroutine_function, single_callable
 from bridge.limits import Limits
 from bridge.types import (
     AnyASGIApp,
@@ -90,7 +90,7 @@ class DualApp:
         return getattr(app, name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name in self.__dict__:
+        if name in self.__dict__ or name == MARK:
             raise AttributeError(f"{name} of a dual application is fixed; make another with dual()")
         setattr(self.app, name, value)
 
@@ -129,6 +129,12 @@ def dual(
     """
     if isinstance(app, DualApp):
         return app
+    if wrong := set(common) - set(CommonOptions.__annotations__):
+        raise TypeError(
+            f"dual() takes no option {min(wrong)!r}: those of one adapter go into to_asgi={{...}} or to_wsgi={{...}}"
+        )
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise ValueError(f"a protocol is one of {', '.join(map(repr, PROTOCOLS))}, not {protocol!r}")
     spoken = protocol or detect(app).protocol
     as_wsgi, as_asgi = cast("WSGIApp", app), cast("ASGIApp", app)
     if spoken == "asgi2":

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import re
 import sys
+import sysconfig
 import traceback
 from dataclasses import dataclass
 from types import ModuleType
@@ -25,6 +26,9 @@ SUBMODULES = ("asgi", "wsgi", "app", "main", "application", "api", "web", "serve
 
 FACTORIES = ("create_app", "make_app", "get_app", "build_app", "create_application", "make_application")
 """Attributes that are mentioned where no application was found."""
+
+
+_INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +55,27 @@ def load(text: str, *, is_factory: bool = False) -> Loaded:
         LoadError: it cannot be had; the message says in one sentence why and what to do, the cause is the error.
     """
     target = parse_target(text, is_factory=is_factory)
-    if target.directory is not None and target.directory not in sys.path:
-        sys.path.insert(0, target.directory)
-        importlib.invalidate_caches()
+    if target.directory is not None:
+        put_first(target.directory)
     module = _import(target.module)
     if target.attribute is None:
-        module, attribute = _search(module)
-        target = Target(module.__name__ if target.module[-3:] != ".py" else target.module, attribute, None, is_factory)
+        module, attribute = _search(module, is_factory=target.is_factory)
+        place = target.module if target.module.endswith(".py") else module.__name__
+        target = Target(place, attribute, target.directory, target.is_factory)
     found: Any = module
+    place = target.module
     for part in (target.attribute or "").split("."):
-        found = _attribute(found, part, target)
+        found = _attribute(found, part, place)
+        place = f"{place}.{part}" if ":" in place else f"{place}:{part}"
     return Loaded(_call_factory(found, target) if target.is_factory else found, target, module)
+
+
+def put_first(directory: str) -> None:
+    """Put a folder in front of the import path, where the names in it win."""
+    if directory in sys.path:
+        sys.path.remove(directory)
+    sys.path.insert(0, directory)
+    importlib.invalidate_caches()
 
 
 # ---- Importing ------------------------------------------------------------------------------------------------------
@@ -78,8 +92,10 @@ def _import(name: str) -> ModuleType:
 
 def _import_file(path: str) -> ModuleType:
     name = re.sub(r"\W", "_", os.path.basename(path)[: -len(".py")])
-    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == path:
-        return sys.modules[name]
+    while name in sys.modules:
+        if getattr(sys.modules[name], "__file__", None) == path:
+            return sys.modules[name]
+        name += "_"
     specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
         raise LoadError(f"{path} is no Python file")
@@ -113,37 +129,43 @@ def _explain(name: str, error: BaseException) -> NoReturn:
 
 
 def _place_in(error: BaseException) -> str:
-    """Name the innermost place in somebody's file: not in Python's own import machinery, not in this one."""
+    """Name the innermost place in the user's own files; else in anybody's but Python's import machinery."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith("<frozen") and frame.filename not in (__file__, importlib.__file__)
     ]
+    frames = [frame for frame in frames if not frame.filename.startswith(_INSTALLED)] or frames
     return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 
 
 # ---- Attributes -----------------------------------------------------------------------------------------------------
 
 
-def _search(module: ModuleType) -> tuple[ModuleType, str]:
-    """Find the application where only a module or package is named."""
-    found = _app_in(module)
+def _search(module: ModuleType, *, is_factory: bool) -> tuple[ModuleType, str]:
+    """Find the application, or its factory, where only a module or package is named."""
+    find = _factory_in if is_factory else _app_in
+    found = find(module)
     if found is not None:
         return module, found
     for name in SUBMODULES if hasattr(module, "__path__") else ():
         full_name = f"{module.__name__}.{name}"
         if importlib.util.find_spec(full_name) is not None:
             submodule = _import(full_name)
-            found = _app_in(submodule)
+            found = find(submodule)
             if found is not None:
                 return submodule, found
-    factories = [name for name in FACTORIES if callable(getattr(module, name, None))]
-    if factories:
+    factory = _factory_in(module)
+    if factory is not None:
         raise LoadError(
-            f"{module.__name__} has no application, but {factories[0]}(): write {module.__name__}:{factories[0]} and "
-            "--factory (or BRIDGE_FACTORY=1)"
+            f"{module.__name__} has no application, but {factory}(): write {module.__name__}:{factory} and --factory "
+            "(or BRIDGE_FACTORY=1)"
         )
-    raise LoadError(f"no application was found in {module.__name__}: name it, as in {module.__name__}:app")
+    what = "factory" if is_factory else "application"
+    several = [] if is_factory else _apps_in(module)
+    if several:
+        raise LoadError(f"{module.__name__} has several applications: name one, as in {module.__name__}:{several[0]}")
+    raise LoadError(f"no {what} was found in {module.__name__}: name it, as in {module.__name__}:app")
 
 
 def _app_in(module: ModuleType) -> str | None:
@@ -151,12 +173,21 @@ def _app_in(module: ModuleType) -> str | None:
     for name in NAMES:
         if _is_app(getattr(module, name, None)):
             return name
-    named = {
-        id(value): name
-        for name, value in vars(module).items()
-        if not name.startswith("_") and type(value).__module__ not in ("builtins", "typing") and _is_app(value)
-    }
-    return next(iter(named.values())) if len(named) == 1 else None
+    names = _apps_in(module)
+    return names[0] if len(names) == 1 else None
+
+
+def _apps_in(module: ModuleType) -> list[str]:
+    """Return the first name of each object in a module that is an application (functions are not counted)."""
+    named: dict[int, str] = {}
+    for name, value in vars(module).items():
+        if not name.startswith("_") and type(value).__module__ not in ("builtins", "typing") and _is_app(value):
+            named.setdefault(id(value), name)
+    return list(named.values())
+
+
+def _factory_in(module: ModuleType) -> str | None:
+    return next((name for name in FACTORIES if callable(getattr(module, name, None))), None)
 
 
 def _is_app(value: object) -> bool:
@@ -169,7 +200,7 @@ def _is_app(value: object) -> bool:
     return True
 
 
-def _attribute(holder: Any, name: str, target: Target) -> Any:
+def _attribute(holder: Any, name: str, place: str) -> Any:
     try:
         return getattr(holder, name)
     except AttributeError as error:
@@ -177,9 +208,10 @@ def _attribute(holder: Any, name: str, target: Target) -> Any:
             full_name = f"{holder.__name__}.{name}"
             if importlib.util.find_spec(full_name) is not None:
                 return _import(full_name)
-        close = difflib.get_close_matches(name, vars(holder), n=1) if hasattr(holder, "__dict__") else []
-        apps = [known for known, value in vars(holder).items() if not known.startswith("_") and _is_app(value)][:3]
-        where = holder.__name__ if isinstance(holder, ModuleType) else target.name
+        known_here: dict[str, Any] = getattr(holder, "__dict__", {})
+        close = difflib.get_close_matches(name, known_here, n=1)
+        apps = [known for known, value in known_here.items() if not known.startswith("_") and _is_app(value)][:3]
+        where = holder.__name__ if isinstance(holder, ModuleType) else place
         advice = f"; did you mean {(close or apps)[0]!r}?" if close or apps else "; is the name right?"
         raise LoadError(f"{where} has no attribute {name!r}{advice}") from error
 

@@ -80,6 +80,8 @@ def _target_of_path(path: str, attribute: str | None, is_factory: bool) -> Targe
     while _is_package(directory):
         directory, package = os.path.split(directory)
         names.insert(0, package)
+    if os.path.isdir(path) and not all(part.isidentifier() for part in names):
+        raise LoadError(f"{path} is a package whose name cannot be imported: name a file in it, or rename it")
     if not all(part.isidentifier() for part in names):
         return Target(path, attribute, directory, is_factory)
     return Target(".".join(names), attribute, directory, is_factory)

@@ -49,7 +49,8 @@ from bridge import (
     to_asgi,
     to_wsgi,
 )
-from bridge.detect import PROTOCOLS, is_coroutine_function, is_two_step, name_of, protocol_of, single_callable
+from bridge._strangers import name_of
+from bridge.detect import PROTOCOLS, is_coroutine_function, is_two_step, protocol_of, single_callable
 from tests.gateway import hosted, run
 from tests.test_docs import code, table
 

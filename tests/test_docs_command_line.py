@@ -12,7 +12,8 @@ import click
 import pytest
 
 from bridge import ASGIToWSGI, Limits, WSGIToASGI
-from bridge._settings import _FLAG, ASGI_OPTIONS, VARIABLES, WSGI_OPTIONS
+from bridge._setting_text import _SWITCH
+from bridge._settings import ASGI_OPTIONS, VARIABLES, WSGI_OPTIONS
 from bridge.cli.completion import SHELLS
 from bridge.cli.main import EXIT_WRONG_INPUT
 from bridge.cli.main import bridge as group
@@ -233,7 +234,7 @@ def test_every_variable_is_documented_on_both_pages_and_no_other() -> None:
 def test_what_counts_as_a_switch_is_what_is_read_as_one() -> None:
     line = next(line for line in text_of(ENVIRONMENT).splitlines() if line.startswith("- A switch is"))
 
-    assert codes(line) == list(_FLAG)
+    assert codes(line) == list(_SWITCH)
 
 
 def shown(value: object) -> str:

@@ -25,8 +25,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "types": set(),
-    "detect": {"errors", "types"},
+    "_strangers": {"errors"},
+    "detect": {"_strangers", "errors", "types"},
     "targets": {"errors"},
+    "_setting_text": {"errors"},
     "loading": {"targets", "detect", "errors"},
     "_options": set(),
     "observing": {"types"},
@@ -45,14 +47,15 @@ ARROWS: dict[str, set[str]] = {
     },
     "dual": {"wsgi_to_asgi", "asgi_to_wsgi", "detect", "types", "limits"},
     "_settings": {
-        *["wsgi_to_asgi", "asgi_to_wsgi", "dual", "detect", "loading", "telemetry", "errors", "types", "limits"],
+        *["wsgi_to_asgi", "asgi_to_wsgi", "dual", "detect", "loading", "telemetry", "_setting_text"],
+        *["errors", "types", "limits"],
     },
     "asgi": {"_settings"},
     "wsgi": {"_settings"},
     "telemetry": {"wsgi_to_asgi", "asgi_to_wsgi", "observing", "errors"},
     "serve": {"_settings", "detect", "loading", "errors"},
     "doctor": {"_settings", "serve", "detect", "loading", "errors", "types"},
-    "cli": {"_settings", "serve", "doctor", "detect", "errors"},
+    "cli": {"_settings", "_setting_text", "serve", "doctor", "detect", "errors"},
     "__main__": {"cli"},
     "bridge": {
         *[

@@ -10,7 +10,7 @@ import time
 
 import click
 
-from bridge._settings import Settings
+from bridge._settings import Settings, check_names
 from bridge.cli.printing import Printer, Style, printer_for
 from bridge.detect import PROTOCOLS, Protocol
 from bridge.doctor import Report, examine
@@ -45,7 +45,13 @@ Exit codes:
     envvar="BRIDGE_PROTOCOL",
     help="What the application speaks, where that cannot be told.",
 )
-@click.option("--app-dir", default=".", metavar="DIR", help="Put in front of the import path. Default: here.")
+@click.option(
+    "--app-dir",
+    default=".",
+    metavar="DIR",
+    envvar="BRIDGE_APP_DIR",
+    help="Put in front of the import path. Default: here.",
+)
 @click.option("--no-probe", is_flag=True, help="Do not call the application.")
 @click.option(
     "--timeout",
@@ -86,10 +92,8 @@ def doctor(
     What the application prints goes to standard error. Every rule, and every key of --json, is described in
     docs/reference/doctor.md.
     """
-    directory = os.path.abspath(app_dir)
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
-    settings = Settings(app=application, is_factory=factory, protocol=protocol)
+    check_names(os.environ)
+    settings = Settings(app=application, app_dir=app_dir, is_factory=factory, protocol=protocol)
     before = set(threading.enumerate())
     report = examine(settings, is_probing=not no_probe, timeout_s=timeout)
     if is_json:

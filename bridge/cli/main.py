@@ -9,8 +9,7 @@ from importlib import metadata
 import click
 
 from bridge.cli.completion import completion
-
-# DOCTOR from bridge.cli.doctor import doctor
+from bridge.cli.doctor import doctor
 from bridge.cli.printing import printer_for
 from bridge.cli.serve import serve
 from bridge.errors import BridgeError
@@ -43,7 +42,7 @@ def bridge() -> None:
 
 
 bridge.add_command(serve)
-# DOCTOR bridge.add_command(doctor)
+bridge.add_command(doctor)
 bridge.add_command(completion)
 
 
@@ -55,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        bridge.main(args=given, prog_name="bridge", standalone_mode=False)
+        code = bridge.main(args=given, prog_name="bridge", standalone_mode=False)
     except BridgeError as error:
         if "--traceback" in given:
             traceback.print_exc()
@@ -66,12 +65,13 @@ def main(arguments: list[str] | None = None) -> int:
         return EXIT_WRONG_INPUT
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _explain_usage(error: click.ClickException) -> None:
+    if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2: the help, as an error
+        click.echo(error.format_message(), err=True)
+        return
     context = error.ctx if isinstance(error, click.UsageError) else None
     command = context.command_path if context is not None else "bridge"
     sentence = error.format_message().rstrip(".")

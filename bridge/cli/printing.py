@@ -33,10 +33,11 @@ class Printer(Protocol):
 
 
 def printer_for(stream: TextIO) -> Printer:
-    """Return the printer for a stream: plain text into files and pipes, and where ``NO_COLOR`` is set or rich is not
-    installed.
+    """Return the printer for a stream: plain text into files and pipes, and where ``NO_COLOR`` is set, the terminal has
+    no Unicode, or rich is not installed.
     """
     is_watched = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    is_watched = is_watched and (stream.encoding or "").lower().replace("-", "") == "utf8"  # it draws lines
     return _RichPrinter(stream) if is_watched and find_spec("rich") is not None else PlainPrinter(stream)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from bridge._settings import Settings, pairs_from
+from bridge._setting_text import pairs_from
+from bridge._settings import Settings, check_names
 from bridge.cli.printing import printer_for
 from bridge.detect import PROTOCOLS
 from bridge.errors import ConfigurationError
@@ -55,7 +56,13 @@ Exit codes:
 @click.option("--telemetry", is_flag=True, envvar="BRIDGE_TELEMETRY", help="Report to OpenTelemetry.")
 @click.option("--log-level", metavar="LEVEL", help="Passed on: debug, info, warning, error.")
 @click.option("--root-path", metavar="PATH", help="Passed on: the path that a proxy in front has cut off.")
-@click.option("--app-dir", default=".", metavar="DIR", help="Put in front of the import path. Default: here.")
+@click.option(
+    "--app-dir",
+    default=".",
+    metavar="DIR",
+    envvar="BRIDGE_APP_DIR",
+    help="Put in front of the import path. Default: here.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the server's command line instead of running it.")
 @click.option("--traceback", is_flag=True, help="Show where an error comes from.")
 def serve(application: str, extra: tuple[str, ...], **given: Any) -> None:
@@ -73,6 +80,7 @@ def serve(application: str, extra: tuple[str, ...], **given: Any) -> None:
     """
     given.pop("traceback")  # looked at where errors are reported
     is_dry_run = given.pop("dry_run")
+    check_names(os.environ)
     request = _request(application, extra, given)
     plan = make_plan(request)
     if is_dry_run:

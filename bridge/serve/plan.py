@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -81,7 +80,7 @@ class Plan:
 
 
 def make_plan(request: Request) -> Plan:
-    """Import the application, choose a server, check everything. Any thread; the directory goes on ``sys.path``.
+    """Import the application, choose a server, check everything. Any thread; ``sys.path`` is changed.
 
     Raises:
         LoadError: the application cannot be had.
@@ -93,15 +92,13 @@ def make_plan(request: Request) -> Plan:
         raise ConfigurationError(f"there is no folder {directory} (--app-dir)")
     kind = _chosen_server(request.server)
     _check_numbers(request)
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
-    loaded = request.settings.load()
+    loaded = replace(request.settings, app_dir=directory).load()
     detection = detect(loaded.app)
     interface = _chosen_interface(request.interface, kind, detection)
     adapter = adapter_between(interface, detection.protocol)
-    settings = _complete(request, loaded, interface, adapter)
+    settings = _complete(request, loaded, interface, adapter, directory)
     # Made once here, so that what an adapter has to say of its options is said before a server is started.
-    (settings.asgi_app if interface == "asgi" else settings.wsgi_app)()
+    (settings.asgi_app if interface == "asgi" else settings.wsgi_app)(loaded)
     _check_abilities(request, kind, interface, threads_are_ours=interface == "asgi" and adapter is not None)
     launch = Launch(
         interface=interface,
@@ -115,7 +112,6 @@ def make_plan(request: Request) -> Plan:
         log_level=request.log_level,
         root_path=request.root_path,
     )
-    path = [loaded.target.directory, directory, os.environ.get("PYTHONPATH")]
     return Plan(
         loaded=loaded,
         detection=detection,
@@ -123,10 +119,7 @@ def make_plan(request: Request) -> Plan:
         launch=launch,
         adapter=adapter,
         command=[*kind.command(launch), *request.extra],
-        variables={
-            **settings.to_variables(),
-            "PYTHONPATH": os.pathsep.join(dict.fromkeys(part for part in path if part)),
-        },
+        variables=settings.to_variables(),
     )
 
 
@@ -188,9 +181,16 @@ def _check_abilities(request: Request, kind: ServerKind, interface: Interface, *
             raise ConfigurationError(f"--reload on {kind.name} needs {module}: pip install '{distribution}'")
 
 
-def _complete(request: Request, loaded: Loaded, interface: Interface, adapter: str | None) -> Settings:
+def _complete(request: Request, loaded: Loaded, interface: Interface, adapter: str | None, directory: str) -> Settings:
     """Return the settings for the server's process: the application by its full name, threads as a limit."""
-    settings = replace(request.settings, app=loaded.target.name, is_factory=loaded.target.is_factory)
+    # Servers put the current folder in front of theirs: that of the application has to come before it again.
+    folders = dict.fromkeys(part for part in (loaded.target.directory, directory) if part)
+    settings = replace(
+        request.settings,
+        app=loaded.target.name,
+        app_dir=os.pathsep.join(folders),
+        is_factory=loaded.target.is_factory,
+    )
     if request.threads is not None and interface == "asgi" and adapter is not None:
         if "workers" in settings.limits:
             raise ConfigurationError("--threads and --limit workers=... say the same: leave one of them out")

@@ -91,8 +91,12 @@ class ServerKind:
 
     def command(self, launch: Launch) -> list[str]:
         """Return the whole command line."""
-        start = [self.program() or self.module] if self.is_program else [sys.executable, "-m", self.module]
-        return [*start, *self.arguments(launch)]
+        if not self.is_program:
+            return [sys.executable, "-m", self.module, *self.arguments(launch)]
+        program = self.program() or self.module
+        # pyuwsgi's is a script: to reload, it would run the Python behind the links, outside of this environment.
+        itself = ["--binary-path", sys.executable] if _is_script(program) else []
+        return [program, *itself, *self.arguments(launch)]
 
     def can(self, ability: str, interface: Interface) -> bool:
         """Tell whether its command has an option of that meaning."""
@@ -103,6 +107,14 @@ class ServerKind:
         if self.follows_app and protocol != "dual":
             return "wsgi" if protocol == "wsgi" else "asgi"
         return self.protocols[0]
+
+
+def _is_script(path: str) -> bool:
+    try:
+        with open(path, "rb") as program:
+            return program.read(2) == b"#!"
+    except OSError:
+        return False
 
 
 def adapter_between(interface: Interface, protocol: Protocol) -> str | None:
@@ -196,7 +208,8 @@ def _waitress(launch: Launch) -> list[str]:
 
 
 def _cheroot(launch: Launch) -> list[str]:
-    return ["--bind", launch.uds or launch.address, *_given("--threads", launch.threads), ENTRIES["wsgi"]]
+    where = os.path.abspath(launch.uds) if launch.uds else launch.address  # without a slash in front it is a host
+    return ["--bind", where, *_given("--threads", launch.threads), ENTRIES["wsgi"]]
 
 
 def _uwsgi(launch: Launch) -> list[str]:
