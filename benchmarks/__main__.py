@@ -24,6 +24,7 @@ QUESTIONS = (
     "dropped_streams",
     "under_wsgi_servers",
     "wsgi_memory",
+    "serve",
 )
 PACKAGES = ("a2wsgi", "asgiref", "starlette", "uvicorn", "uvloop", "httptools", "waitress", "gunicorn", "granian")
 

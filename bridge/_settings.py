@@ -24,7 +24,7 @@ from bridge.wsgi_to_asgi import WSGIToASGI, WSGIToASGIOptions, to_asgi
 
 VARIABLES: Final = {
     "BRIDGE_APP": "the application: module:attribute, module, or a path",
-    "BRIDGE_APP_DIR": "the folder that its import begins in; several like a PATH",
+    "BRIDGE_APP_DIR": "a folder for the front of the import path; several like a PATH",
     "BRIDGE_FACTORY": "1 if that is a function which makes the application",
     "BRIDGE_PROTOCOL": f"what it speaks, where that cannot be told: {', '.join(PROTOCOLS)}",
     "BRIDGE_LIMITS": "numbers of Limits: workers=80,body_max_bytes=1000000,app_wait_s=none",
@@ -104,7 +104,7 @@ class Settings:
         """Return the variables that say the same; those at their default are left out."""
         said = {
             "BRIDGE_APP": self.app,
-            "BRIDGE_APP_DIR": "the folder that its import begins in; several like a PATH",
+            "BRIDGE_APP_DIR": self.app_dir,
             "BRIDGE_FACTORY": "1" if self.is_factory else "",
             "BRIDGE_PROTOCOL": self.protocol or "",
             "BRIDGE_LIMITS": ",".join(f"{name}={value}" for name, value in self.limits.items()),
@@ -191,7 +191,7 @@ def check_names(variables: Mapping[str, str]) -> None:
     for name in variables:
         if not name.startswith("BRIDGE_") or name in VARIABLES:
             continue
-        if meant := get_close_matches(name.removeprefix("BRIDGE_"), endings, 1):
+        if meant := get_close_matches(name.removeprefix("BRIDGE_"), endings, 1, cutoff=0.8):
             raise ConfigurationError(f"there is no variable {name}; BRIDGE_{meant[0]} is probably meant")
 
 

@@ -7,6 +7,7 @@ import pytest
 import bridge
 from bridge import errors
 from bridge.errors import (
+    AmbiguousAppError,
     ApplicationError,
     ApplicationTimeout,
     ApplicationTypeError,
@@ -16,9 +17,13 @@ from bridge.errors import (
     BridgeError,
     ClientDisconnected,
     ClientTimeout,
+    ConfigurationError,
+    DetectionError,
     EventLoopError,
     LifespanError,
+    LoadError,
     LoopStalled,
+    NotAnAppError,
     NotInRequestError,
     ProtocolError,
     RequestCancelled,
@@ -43,6 +48,11 @@ TREE = {
     EventLoopError: {BridgeError, RuntimeError},
     LoopStalled: {EventLoopError, TimeoutError},
     LifespanError: {BridgeError},
+    DetectionError: {BridgeError, TypeError},
+    AmbiguousAppError: {DetectionError},
+    NotAnAppError: {DetectionError},
+    LoadError: {BridgeError, ImportError},
+    ConfigurationError: {BridgeError, ValueError},
     NotInRequestError: {BridgeError, RuntimeError},
 }
 

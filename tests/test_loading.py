@@ -215,7 +215,7 @@ def test_nothing_that_could_be_an_application(write):
     )
 
     assert refusal("shop") == "no application was found in shop: name it, as in shop:app"
-    assert refusal("two").startswith("no application was found in two: name it")
+    assert refusal("two") == "two has several applications: name one, as in two:one"
     for name in ("maker", "pack"):
         assert f"but create_app(): write {name}:create_app and --factory" in refusal(name)
 

@@ -87,6 +87,7 @@ def option_texts() -> st.SearchStrategy[dict[str, str]]:
     st.builds(
         Settings,
         app=st.text(min_size=1),
+        app_dir=st.sampled_from(["", "/srv/shop", "src:lib"]),
         is_factory=st.booleans(),
         protocol=st.none() | st.sampled_from(PROTOCOLS),
         limits=limit_texts(),

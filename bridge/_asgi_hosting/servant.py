@@ -66,7 +66,7 @@ def serve(host: Host, environ: Environ, start_response: StartResponse) -> Iterab
 
 def _report_refusal(host: Host, environ: Environ, servant: Servant | None, refusal: RequestRefused) -> None:
     method, path = str(environ.get("REQUEST_METHOD", "")), str(environ.get("PATH_INFO", ""))
-    logger.warning("%s %a refused: %s", method, path, refusal)
+    logger.warning("%s %a refused: %s", method, path, str(refusal))  # a record that is kept keeps no request alive
     record = servant.record if servant is not None else new_record(host, method, path)
     if record is not None:
         record.finish("refused", refusal.status)

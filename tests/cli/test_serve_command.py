@@ -152,6 +152,6 @@ def test_a_dry_run_prints_a_line_for_a_shell_and_nothing_else(
     assert captured.out.count("\n") == 1
     assert shlex.split(captured.out) == [
         "BRIDGE_APP=shop:app",
-        f"PYTHONPATH={project.folder}/my shop",
+        f"BRIDGE_APP_DIR={project.folder}/my shop",
         *[sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", port, "bridge.asgi:app"],
     ]

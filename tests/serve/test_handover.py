@@ -56,13 +56,13 @@ def test_the_line_is_the_variables_and_the_command(plan: Plan) -> None:
 
 
 def test_a_shell_runs_the_line_as_it_is(plan: Plan) -> None:
-    show = "import os, sys; print(repr([os.environ['BRIDGE_APP'], os.environ['PYTHONPATH'], sys.argv[1:]]))"
+    show = "import os, sys; print(repr([os.environ['BRIDGE_APP'], os.environ['BRIDGE_APP_DIR'], sys.argv[1:]]))"
     shown = SimpleNamespace(variables=plan.variables, command=[sys.executable, "-c", show, *ODD])
 
     line = shell_line(shown)  # type: ignore[arg-type]
     done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True, timeout=30)
 
-    assert done.stdout.strip() == repr(["shop:app", plan.variables["PYTHONPATH"], ODD])
+    assert done.stdout.strip() == repr(["shop:app", plan.variables["BRIDGE_APP_DIR"], ODD])
 
 
 # ---- The address ------------------------------------------------------------------------------------------------

@@ -157,7 +157,11 @@ def test_all_that_was_said_of_the_application_reaches_the_servers_process(projec
     plan = plan_for(protocol="wsgi", limits={"queue": "5"}, options={"large_body": "spool"})
 
     assert Settings.from_variables(plan.variables) == Settings(
-        app="shop:app", protocol="wsgi", limits={"queue": "5"}, options={"large_body": "spool"}
+        app="shop:app",
+        app_dir=str(project.folder),
+        protocol="wsgi",
+        limits={"queue": "5"},
+        options={"large_body": "spool"},
     )
 
 
@@ -178,19 +182,24 @@ def test_the_servers_process_can_import_what_was_named(project: Project, file: s
     plan = plan_for(named)
 
     assert plan.variables["BRIDGE_APP"] == app.format(folder=folder)
-    path = plan.variables["PYTHONPATH"].split(os.pathsep)
+    path = plan.variables["BRIDGE_APP_DIR"].split(os.pathsep)
     home = os.path.dirname(folder) if file.endswith("__init__.py") else folder
-    assert home in path
+    assert path == list(dict.fromkeys([*([home] if named != "shop" else []), str(project.folder)]))
     assert plan.launch.reload_dir == home
 
 
-def test_the_import_path_of_the_user_stays_behind_ours(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_of_the_application_comes_first_and_the_users_import_path_is_left_alone(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.write("src/shop.py")
     monkeypatch.setenv("PYTHONPATH", "/srv/one:/srv/two")
+    monkeypatch.syspath_prepend(f"{project.folder}/src")
+    monkeypatch.syspath_prepend(str(project.folder))
 
     plan = plan_for(directory="src")
 
-    assert plan.variables["PYTHONPATH"] == f"{project.folder}/src:/srv/one:/srv/two"
+    assert plan.variables["BRIDGE_APP_DIR"] == f"{project.folder}/src"
+    assert "PYTHONPATH" not in plan.variables
     assert sys.path[0] == f"{project.folder}/src"
 
 
