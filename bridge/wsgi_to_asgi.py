@@ -269,9 +269,11 @@ class WSGIToASGI:
             while hosting.live:  # noqa: ASYNC110 - requests may run on other loops, where no event reaches this one
                 await anyio.sleep(_DRAIN_LOOK_S)
         for exchange in tuple(hosting.live):
-            logger.error("%r is still running %.1f s after shutdown began", exchange, hosting.limits.shutdown_s)
+            logger.error("%s is still running %.1f s after shutdown began", repr(exchange), hosting.limits.shutdown_s)
         for stuck in hosting.pool.stuck(0) if hosting.live else ():
-            logger.error("thread %s runs %s since %.1f s:\n%s", stuck.thread_name, stuck.job, stuck.busy_s, stuck.stack)
+            logger.error(
+                "thread %s runs %s since %.1f s:\n%s", stuck.thread_name, repr(stuck.job), stuck.busy_s, stuck.stack
+            )
         hosting.spool_pool.close(0 if hosting.live else _POOL_CLOSE_S)
         if self._has_own_pool:
             hosting.pool.close(0 if hosting.live else _POOL_CLOSE_S)

@@ -139,7 +139,7 @@ class Exchange:
                 receive, send = self.record.counted_receive(self.receive), self.record.counted_send(self.send)
                 returned = await app(self.scope, receive, send)
             if returned is not None:
-                logger.warning("%r: the application returned %s; None is expected", self, type(returned).__name__)
+                logger.warning("%s: the application returned %s; None is expected", repr(self), type(returned).__name__)
             if not self.is_answered and not self._is_gone:
                 self._returned_unanswered()
         except BaseException as error:
@@ -175,12 +175,12 @@ class Exchange:
             self._fail(error)
             return
         if self._is_gone and comes_from_disconnect(error):  # A-087
-            logger.debug("%r: the application ended with %r", self, error)
+            logger.debug("%s: the application ended with %s", repr(self), repr(error))
             return
         if isinstance(error, anyio.get_cancelled_exc_class()):
             return  # at shutdown, which says so, or after the grace of a client that has left
         self._host.failed_in_background += 1
-        logger.error("%r: the application failed afterwards", self, exc_info=error)
+        logger.error("%s: the application failed afterwards", repr(self), exc_info=error)
 
     def _fail(self, error: BaseException) -> None:
         """The response will not be completed: the servant raises the error, here all is over."""
@@ -231,10 +231,10 @@ class Exchange:
         if failure is not None and not self.is_refused and not comes_from_disconnect(failure):
             # The servant has not come to raise it.
             self._host.failed_in_background += 1
-            logger.error("%r: the application failed as its client left", self, exc_info=failure)
+            logger.error("%s: the application failed as its client left", repr(self), exc_info=failure)
         if self.is_answered or self._is_gone:
             return
-        logger.info("%r: aborted: the client left, or the request thread gave the request up", self)
+        logger.info("%s: aborted: the client left, or the request thread gave the request up", repr(self))
         if self.record is not None:
             self.record.finish("aborted")
         self._had_listeners = self._receiving is not None and self._receiving.has_callers
@@ -398,4 +398,6 @@ class Exchange:
     def _warn_of_surplus(self, kind: object) -> None:
         if not self._has_warned:
             self._has_warned = True
-            logger.warning("%r: the application sent %r after its response was complete; it is ignored", self, kind)
+            logger.warning(
+                "%s: the application sent %r after its response was complete; it is ignored", repr(self), kind
+            )

@@ -283,7 +283,7 @@ class Host:
             await anyio.sleep(delay_s)
             exchange = seen()
             if exchange is not None and exchange in self.live:
-                logger.warning("%r goes on %.1f s after its client has left: cancelled", exchange, delay_s)
+                logger.warning("%s goes on %.1f s after its client has left: cancelled", repr(exchange), delay_s)
                 exchange.cancel()
 
         self.portal.spawn(wait_and_cancel, Context())
@@ -314,10 +314,12 @@ class Host:
         if not self.live:
             return
         for exchange in tuple(self.live):
-            logger.error("%r is still running %.1f s after shutdown began: cancelled", exchange, self.limits.shutdown_s)
+            logger.error(
+                "%s is still running %.1f s after shutdown began: cancelled", repr(exchange), self.limits.shutdown_s
+            )
             exchange.cancel()
         with anyio.move_on_after(self.limits.cancel_s):
             while self.live:
                 await self._changed.wait()
         for exchange in tuple(self.live):
-            logger.error("%r ignores that it was cancelled; it is given up", exchange)
+            logger.error("%s ignores that it was cancelled; it is given up", repr(exchange))

@@ -88,4 +88,6 @@ class Patience:
             self._host.stuck.add(self._exchange)
             if not self._is_reported:
                 self._is_reported = True
-                logger.warning("%r: the application has not begun its response for %.1f s", self._exchange, quiet_s)
+                logger.warning(
+                    "%s: the application has not begun its response for %.1f s", repr(self._exchange), quiet_s
+                )

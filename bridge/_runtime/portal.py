@@ -164,7 +164,7 @@ class Portal:
             try:
                 tenant.close()
             except Exception:
-                logger.exception("%r could not be closed", tenant)
+                logger.exception("%s could not be closed", repr(tenant))
         self.end()
         self.wait_for_end()
 

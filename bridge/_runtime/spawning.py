@@ -79,7 +79,7 @@ async def clean_up_asyncio(loop: asyncio.AbstractEventLoop, executor: BoundedExe
     if tasks:
         _, left = await asyncio.wait(tasks, timeout=_CLEAN_UP_S)
         for task in left:
-            logger.error("%r ignores that it was cancelled; it is given up", task)
+            logger.error("%s ignores that it was cancelled; it is given up", repr(task))
     with suppress(TimeoutError):
         await asyncio.wait_for(loop.shutdown_asyncgens(), _CLEAN_UP_S)
     if executor.is_used:

@@ -130,7 +130,7 @@ class Exchange:
             if self.is_started or self.is_gone or not hosting.responds_to_errors:
                 raise
             self.has_failed = True
-            logger.exception("%r: the application failed", self)
+            logger.exception("%s: the application failed", repr(self))
             await self._answer_plainly(500, "Internal Server Error")
         finally:
             # Cut the references that lead back here: no garbage to collect.
@@ -259,7 +259,7 @@ class Exchange:
         extra: list[tuple[bytes, bytes]] = []
         if refusal.status == 503:  # noqa: PLR2004
             extra.append((b"retry-after", b"%d" % self.hosting.limits.retry_after_s))
-        logger.warning("%r refused: %s", self, refusal)
+        logger.warning("%s refused: %s", repr(self), str(refusal))
         await self._answer_plainly(refusal.status, refusal.reason, *extra)
 
     async def _answer_plainly(self, status: int, sentence: str, *extra: tuple[bytes, bytes]) -> None:
@@ -283,7 +283,7 @@ class Exchange:
         if cause is not None:
             reason.__cause__ = cause
         if not self.is_gone:
-            logger.info("%r: aborted: %s", self, reason)
+            logger.info("%s: aborted: %s", repr(self), str(reason))
         self.is_gone = True
         self._close(reason)
         if self._sending is not None:
@@ -303,7 +303,7 @@ class Exchange:
         if isinstance(error, Exception):
             self._close(ClientDisconnected(f"sending the response failed: {error!r}"))
         else:
-            logger.info("%r: aborted: the server cancelled the request", self)
+            logger.info("%s: aborted: the server cancelled the request", repr(self))
             self._close(RequestCancelled("the server cancelled the request"))
         try:
             if isinstance(error, Exception):
@@ -313,14 +313,17 @@ class Exchange:
             await self._wait_for_cancelled_call(call)
         late = self.outflow.take_error()
         if late is not None:
-            logger.error("%r: the application failed while its request was being ended", self, exc_info=late)
+            logger.error("%s: the application failed while its request was being ended", repr(self), exc_info=late)
 
     async def _wait_for_cancelled_call(self, call: WSGICall | None) -> None:
         limit_s = self.hosting.limits.cancel_s
         if not await wait_through_cancellation(self._signal, lambda: self.outflow.take()[1], limit_s):
             stack = "" if call is None else self.hosting.pool.stack_of(call)
             logger.error(
-                "%r: given up; the application still runs %.1f s after its request was ended:\n%s", self, limit_s, stack
+                "%s: given up; the application still runs %.1f s after its request was ended:\n%s",
+                repr(self),
+                limit_s,
+                stack,
             )
 
     def _close_body(self) -> None:
@@ -396,6 +399,5 @@ class Exchange:
         Raises:
             RequestCancelled: the loop has ended.
         """
-        logger.info("%r: %s", self, reason)
         self.outflow.close(reason)
         self.post(lambda: None if self.is_ended else self.client_has_gone(reason))

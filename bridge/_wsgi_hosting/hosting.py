@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bridge._wsgi_hosting.exchange import Exchange
 
 logger = logging.getLogger("bridge.wsgi_to_asgi")
+# Requests are named by text, not by object: a log record that somebody keeps keeps no request alive.
 
 
 class TextSink(Protocol):

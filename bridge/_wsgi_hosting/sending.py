@@ -100,11 +100,11 @@ async def _send_hint(exchange: Exchange, message: Message) -> None:
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001 - a hint is optional; the response must not suffer (GW-13)
-        logger.debug("%r: the server refused an early hint: %r", exchange, error)
+        logger.debug("%s: the server refused an early hint: %s", repr(exchange), repr(error))
 
 
 def _failed(exchange: Exchange, error: OSError) -> None:
     """Take an ``OSError`` from ``send`` for the client's disconnect (ASGI HTTP 2.4; W-139)."""
-    logger.debug("%r: send() raised %r; taken as the client's disconnect", exchange, error)
+    logger.debug("%s: send() raised %s; taken as the client's disconnect", repr(exchange), repr(error))
     if not exchange.is_gone:
         exchange.client_has_gone(ClientDisconnected("the client left"), error)

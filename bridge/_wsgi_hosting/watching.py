@@ -33,8 +33,8 @@ def _look(hosting: Hosting, port: LoopPort) -> None:
             if exchange.hosting is hosting and not exchange.is_started:  # a shared pool runs those of others, too
                 call.is_reported = True
                 logger.warning(
-                    "%r: the application has been busy for %.1f s without beginning its response:\n%s",
-                    exchange,
+                    "%s: the application has been busy for %.1f s without beginning its response:\n%s",
+                    repr(exchange),  # a record that is kept keeps no request alive
                     stuck.busy_s,
                     stuck.stack,
                 )

@@ -18,12 +18,18 @@ from starlette.types import ASGIApp as AppOfStarlette
 
 from bridge import (
     ASGIToWSGI,
+    Detection,
+    DualApp,
     HostStatistics,
     Limits,
+    RequestReport,
     Statistics,
     WorkerPool,
     WSGIToASGI,
     call_async,
+    detect,
+    dual,
+    mark,
     to_asgi,
     to_wsgi,
 )
@@ -106,7 +112,37 @@ plain: WSGIApp = host
 to_asgi(host)
 to_wsgi(to_asgi(flask_app))
 
+# ---- Either ----------------------------------------------------------------------------------------------------
+
+app = dual(flask_app)
+assert_type(app, DualApp)
+dual(FastAPI(), limits=Limits(workers=2), on_error="respond", to_wsgi={"lifespan": "off"}, to_asgi={"strict": True})
+dual(app_of_wsgiref, protocol="wsgi")
+dual(app_of_asgiref)
+plain = app
+as_asgi: ASGIApp = app
+Starlette(routes=[Mount("/old", app)])
+assert_type(detect(flask_app), Detection)
+
+
+@mark("wsgi")
+def marked_app(*arguments: object) -> list[bytes]:
+    return [b""]
+
+
+assert_type(marked_app("environ", "start_response"), list[bytes])
+
+
+def on_report(report: RequestReport) -> None:
+    print(report.outcome, report.queue_wait_s)
+
+
+adapter.observe(on_report)
+host.observe(on_report)
+
 # And what must not pass:
+dual(flask_app, large_body="spool")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+mark("http")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 to_wsgi(plain_asgi_app, event_loop="curio")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 ASGIToWSGI(plain_asgi_app, lifespan=True)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 to_wsgi(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
