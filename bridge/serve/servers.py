@@ -257,7 +257,7 @@ SERVERS: Mapping[str, ServerKind] = {
             protocols=("asgi", "wsgi"),
             abilities=frozenset({"uds", "workers", "wsgi:threads", "reload", "log_level", "asgi:root_path"}),
             arguments=_gunicorn,
-            needs="POSIX; 25 or newer for ASGI",
+            needs="POSIX; 24 or newer for ASGI",
             follows_app=True,
         ),
         ServerKind(

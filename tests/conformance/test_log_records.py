@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any
 
 import anyio
@@ -234,6 +235,14 @@ def test_no_timer_is_left_when_nothing_runs(backend, monkeypatch):
 # ---- Stuck: an ASGI application ---------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let request threads look up every 20 ms."""
+    for module in ("patience", "servant"):
+        monkeypatch.setattr(f"bridge._asgi_hosting.{module}.LOOK_EVERY_S", 0.02)
+
+
+@pytest.mark.usefixtures("often")
 def test_a_stuck_request_of_an_asgi_application_is_one_warning(backend, log):
     hold = Hold("the application is silent")
 
@@ -248,7 +257,7 @@ def test_a_stuck_request_of_an_asgi_application_is_one_warning(backend, log):
             wait_until(lambda: records(log))
             assert adapter.statistics().stuck == 1
             hold.reached.wait()
-            threading.Event().wait(0.6)  # two looks later there is still one
+            time.sleep(0.15)  # several looks later there is still one
         finally:
             hold.release()
         helper.join()
@@ -259,6 +268,7 @@ def test_a_stuck_request_of_an_asgi_application_is_one_warning(backend, log):
     assert_is_one_safe_line(record, "PUT")
 
 
+@pytest.mark.usefixtures("often")
 def test_an_asgi_application_that_is_silent_after_its_first_block_is_not_taken_for_stuck(log):
     hold = Hold("the application is silent")
 
@@ -274,7 +284,7 @@ def test_an_asgi_application_that_is_silent_after_its_first_block_is_not_taken_f
         gateway.step()
         helper = Helper(gateway.drain)
         hold.reached.wait()
-        threading.Event().wait(0.6)
+        time.sleep(0.15)  # several looks
         hold.release()
         helper.join()
         gateway.close()

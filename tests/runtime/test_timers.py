@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextvars import ContextVar
 
 import anyio
 import pytest
@@ -112,7 +113,28 @@ def test_a_callback_that_fails_ends_neither_the_loop_nor_the_timers_behind_it(
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], LookupError)
-    assert record.name == "bridge.loops"
+
+
+def test_a_timer_does_not_keep_the_context_of_the_request_that_started_it(backend: Backend):
+    """A timer that starts the next one would keep the first request's variables for as long as there are requests."""
+    seen: list[str | None] = []
+    request: ContextVar[str | None] = ContextVar("request", default=None)
+
+    async def main() -> None:
+        request.set("the first one")
+        port = current_port()
+        signal = port.new_signal()
+
+        def note() -> None:
+            seen.append(request.get())
+            signal.set()
+
+        port.call_later(0.0, note)
+        await signal.wait()
+
+    backend.run(main)
+
+    assert seen == [None]
 
 
 def test_a_new_port_is_not_watched(backend: Backend):
