@@ -241,4 +241,5 @@ def _said_as_configuration() -> Generator[None]:
 def _observe(adapter: WSGIToASGI | ASGIToWSGI) -> None:
     from bridge.telemetry import observe  # noqa: PLC0415 - the extra is needed only where it is asked for
 
-    observe(adapter)
+    with _said_as_configuration():
+        observe(adapter)

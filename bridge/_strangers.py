@@ -74,7 +74,8 @@ def refuse_uncallable(app: object) -> NoReturn:
     Raises:
         NotAnAppError: with what to do.
     """
-    if isinstance(app, ModuleType):
+    if issubclass(type(app), ModuleType):  # not isinstance(): see name_of
+        app = cast("ModuleType", app)
         raise NotAnAppError(f"{app.__name__} is a module, not an application: name the application in it (module:app)")
     raise NotAnAppError(
         f"{name_of(app)} cannot be called, so it is neither a WSGI nor an ASGI application: name the application object"

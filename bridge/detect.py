@@ -171,7 +171,7 @@ class _Parameters:
     def __init__(self, app: Callable[..., object]) -> None:
         self._name = name_of(app)
         try:
-            parameters = inspect.signature(app).parameters.values()
+            parameters = _signature(app).parameters.values()
         except (TypeError, ValueError):
             raise AmbiguousAppError(
                 f"{self._name} does not tell its parameters (compiled code?), so it could be WSGI or ASGI: {_EXPLICIT}"
@@ -258,6 +258,20 @@ class _Parameters:
 
     def _refusal(self, reason: str) -> NotAnAppError:
         return NotAnAppError(f"{self._name} is neither a WSGI nor an ASGI application: {reason}")
+
+
+def _signature(app: Callable[..., object]) -> inspect.Signature:
+    """Return how something is really called: what is around a function counts (functools.wraps), if it names all.
+
+    A wrapper of ``*args`` hands them on, so there the wrapped function tells more.
+    """
+    try:
+        own = inspect.signature(app, follow_wrapped=False)
+    except (TypeError, ValueError):  # lru_cache: only what is inside has one
+        return inspect.signature(app)
+    if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in own.parameters.values()):
+        return inspect.signature(app)
+    return own
 
 
 def is_two_argument_method(app: type) -> bool:

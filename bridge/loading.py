@@ -112,9 +112,14 @@ def _import_file(path: str) -> ModuleType:
 def _explain(name: str, error: BaseException) -> NoReturn:
     place = _place_in(error)
     if isinstance(error, SyntaxError):
-        where = f"{error.filename}, line {error.lineno}"
+        where = f"{error.filename}, line {error.lineno}" if error.filename else name
         raise LoadError(f"{where} cannot be read by Python: {error.msg}") from error
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        parent, _, last = name.rpartition(".")
+        if name == error.name and parent in sys.modules and not hasattr(sys.modules[parent], "__path__"):
+            raise LoadError(
+                f"{parent} is a module, not a package: an attribute comes after a colon, {parent}:{last}"
+            ) from error
         if name == error.name or name.startswith(f"{error.name}."):
             raise LoadError(
                 f"there is no module {error.name!r} to import: is the name right, and its folder the current one or "
@@ -124,7 +129,8 @@ def _explain(name: str, error: BaseException) -> NoReturn:
             f"{name} was found, but it imports {error.name!r}, which is not installed (or not on the import path)"
             f"{place}"
         ) from error
-    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = " ".join(str(error).split())
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     raise LoadError(f"importing {name} failed with {what}{place}") from error
 
 
@@ -224,7 +230,8 @@ def _call_factory(factory: Any, target: Target) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        text = " ".join(str(error).split())
+        what = f"{type(error).__name__}: {text}" if text else type(error).__name__
         raise LoadError(f"the factory {target.name}() failed with {what}{_place_in(error)}") from error
     if hasattr(app, "__await__"):
         close = getattr(app, "close", None)

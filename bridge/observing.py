@@ -6,6 +6,7 @@ An adapter without observers keeps no records.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,9 @@ Outcome: TypeAlias = Literal["completed", "refused", "aborted", "failed"]
 _REQUEST = "http.request"
 _START = "http.response.start"
 _BODY = "http.response.body"
+_PATHSEND = "http.response.pathsend"
+_ZEROCOPYSEND = "http.response.zerocopysend"
+_WITHOUT_CONTENT = (204, 304)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,7 @@ class Record:
     _handed_over_s: float | None = None
     _called_s: float | None = None
     _ended_s: float | None = None
+    _announced: int | None = None
     _status: int | None = None
     _request_bytes = 0
     _response_bytes = 0
@@ -96,25 +101,38 @@ class Record:
 
         async def call() -> Message:
             message = await receive()
-            if message["type"] == _REQUEST:
-                self._request_bytes += len(message.get("body") or b"")
+            if _kind_of(message) == _REQUEST:
+                self._request_bytes += _octets_in(message)
             return message
 
         return call
 
     def counted_send(self, send: Send) -> Send:
-        """Return a ``send`` that takes note of the status and counts the octets of the response body."""
+        """Return a ``send`` that takes note of the status and counts the octets of the response body.
+
+        What is no message passes unnoticed: to judge it is the business of whoever gets it.
+        """
 
         async def call(message: Message) -> None:
-            kind = message["type"]
+            kind = _kind_of(message)
             if kind == _START:
-                self._status = message.get("status")
-            elif kind == _BODY:
-                self._response_bytes += len(message.get("body") or b"")
-                self._pieces += 1
+                self._announced = message.get("status")
+            elif kind in (_BODY, _PATHSEND, _ZEROCOPYSEND):
+                self._note_content(message)
             await send(message)  # last: with the end of the response the report is made
 
         return call
+
+    def _note_content(self, message: Message) -> None:
+        self._status = self._announced  # only now: until there is content, the start may be held back
+        octets = _octets_in(message)
+        if octets and self._method != "HEAD" and self._announced not in _WITHOUT_CONTENT:
+            self._response_bytes += octets
+            self._pieces += 1
+
+    def fail(self, *, answered: bool) -> None:
+        """Report that the application failed; ``answered``: with a 500 in its place, if nothing had begun."""
+        self.finish("failed", 500 if answered and self._status is None else None)
 
     def finish(self, outcome: Outcome, status: int | None = None) -> None:
         """Report, unless that has been done."""
@@ -144,3 +162,21 @@ class Record:
             response_bytes=self._response_bytes,
             is_streamed=self._pieces > 1,
         )
+
+
+def _kind_of(message: Message) -> object:
+    return message.get("type") if isinstance(message, dict) else None
+
+
+def _octets_in(message: Message) -> int:
+    """Count the octets of a message, or of the file it names."""
+    try:
+        if message["type"] == _PATHSEND:
+            return os.stat(message["path"]).st_size
+        if message["type"] == _ZEROCOPYSEND:
+            count = message.get("count")
+            return count if count is not None else os.fstat(message["file"]).st_size - (message.get("offset") or 0)
+    except (OSError, KeyError, TypeError):
+        return 0
+    body = message.get("body")
+    return len(body) if isinstance(body, bytes | bytearray) else 0

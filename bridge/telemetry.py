@@ -6,6 +6,7 @@ Tracing needs nothing from here: the trace context crosses both adapters with th
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -19,20 +20,24 @@ if TYPE_CHECKING:
 
 METER_NAME = "bridge"
 
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+"""The bounds of OpenTelemetry's conventions for HTTP; the default of its SDK is made for milliseconds."""
+
 Gauges = dict[str, tuple[str, str, Callable[[Any], float]]]
+Adapter = WSGIToASGI | ASGIToWSGI
 
 _WSGI_TO_ASGI: Gauges = {
-    "bridge.requests.active": ("{request}", "Requests under way, waiting ones included", lambda now: now.requests),
+    "bridge.requests.active": ("{request}", "Requests under way", lambda now: now.requests),
     "bridge.requests.waiting": ("{request}", "Requests that wait for a worker", lambda now: now.waiting),
     "bridge.streams.open": ("{response}", "Responses that are being streamed", lambda now: now.streams_open),
     "bridge.workers.busy": ("{thread}", "Worker threads that run the application", lambda now: now.workers_busy),
-    "bridge.workers.stuck": ("{thread}", "Worker threads busy for too long", lambda now: now.stuck),
+    "bridge.workers.stuck": ("{thread}", "Threads busy, or kept waiting, for too long", lambda now: now.stuck),
     "bridge.memory.held": ("By", "Octets of bodies and unsent responses in memory", lambda now: now.bytes_held),
 }
 _ASGI_TO_WSGI: Gauges = {
-    "bridge.requests.active": ("{request}", "Requests whose response is not complete", lambda now: now.requests),
+    "bridge.requests.active": ("{request}", "Requests under way", lambda now: now.requests),
     "bridge.requests.background": ("{request}", "Answered requests that still run", lambda now: now.background),
-    "bridge.workers.stuck": ("{thread}", "Request threads that wait for too long", lambda now: now.stuck),
+    "bridge.workers.stuck": ("{thread}", "Threads busy, or kept waiting, for too long", lambda now: now.stuck),
 }
 
 
@@ -62,10 +67,60 @@ def observe(
     if name is not None:
         common["bridge.name"] = name
     adapter.observe(_RequestInstruments(meter, common))
-    for gauge, (unit, description, read) in (_WSGI_TO_ASGI if is_wsgi else _ASGI_TO_WSGI).items():
-        meter.create_observable_gauge(
-            gauge, [_reader(weakref.ref(adapter), read, common)], unit=unit, description=description
-        )
+    is_global = meter_provider is None or meter_provider is metrics.get_meter_provider()
+    key = _GLOBAL if is_global else meter_provider
+    with _lock:
+        gauges = _gauges.get(key)
+        if gauges is None:
+            gauges = _gauges[key] = _AdapterGauges()
+        gauges.add(adapter, meter, common)
+
+
+class _Global:
+    """Stands for the global provider, which is another object before and after an SDK has been set up."""
+
+
+class _AdapterGauges:
+    """The gauges of one provider of meters, read from all its adapters that are there.
+
+    An SDK makes a gauge of one name once, and forgets the callbacks of a second one: so there is one callback.
+    """
+
+    def __init__(self) -> None:
+        self._made: set[str] = set()
+        self._adapters: weakref.WeakKeyDictionary[Adapter, dict[str, str]] = weakref.WeakKeyDictionary()
+
+    def add(self, adapter: Adapter, meter: Meter, common: dict[str, str]) -> None:
+        """Read an adapter from now on."""
+        self._adapters[adapter] = common
+        for name, (unit, description, _) in _gauges_of(adapter).items():
+            if name not in self._made:
+                self._made.add(name)
+                meter.create_observable_gauge(name, [self._reader(name)], unit=unit, description=description)
+
+    def _reader(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        """Return what reads one number of each adapter that has it."""
+        from opentelemetry.metrics import Observation  # noqa: PLC0415
+
+        def call(_: CallbackOptions) -> Iterable[Observation]:
+            observations: list[Observation] = []
+            for reference in self._adapters.keyrefs():  # a list, at one go: others may be added meanwhile
+                adapter = reference()
+                if adapter is not None and (gauge := _gauges_of(adapter).get(name)) is not None:
+                    now: Statistics | HostStatistics = adapter.statistics()
+                    observations.append(Observation(gauge[2](now), self._adapters[adapter]))
+            return observations
+
+        return call
+
+
+_GLOBAL = _Global()
+_gauges: weakref.WeakKeyDictionary[object, _AdapterGauges] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def _gauges_of(adapter: Adapter) -> Gauges:
+    return _WSGI_TO_ASGI if isinstance(adapter, WSGIToASGI) else _ASGI_TO_WSGI
 
 
 class _RequestInstruments:
@@ -75,10 +130,16 @@ class _RequestInstruments:
         self._common = common
         self._requests = meter.create_counter("bridge.requests", "{request}", "Requests that are over, by outcome")
         self._queue_wait = meter.create_histogram(
-            "bridge.request.queue_wait", "s", "From the hand-over of a request until the application is called"
+            "bridge.request.queue_wait",
+            "s",
+            "From the hand-over of a request until the application is called",
+            explicit_bucket_boundaries_advisory=_SECONDS,
         )
         self._app_time = meter.create_histogram(
-            "bridge.request.app_time", "s", "From the call of the application to the end of its response"
+            "bridge.request.app_time",
+            "s",
+            "From the call of the application to the end of its response",
+            explicit_bucket_boundaries_advisory=_SECONDS,
         )
         self._request_bytes = meter.create_counter("bridge.request.body.size", "By", "Octets of request bodies")
         self._response_bytes = meter.create_counter("bridge.response.body.size", "By", "Octets of response bodies")
@@ -107,21 +168,3 @@ class _RequestInstruments:
             self._streams.add(1, common)
         if report.outcome == "refused":
             self._refusals.add(1, attributes)
-
-
-def _reader(
-    reference: weakref.ref[WSGIToASGI | ASGIToWSGI],
-    read: Callable[[Any], float],
-    common: dict[str, str],
-) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    """Return what reads one number of an adapter, for as long as that is there."""
-    from opentelemetry.metrics import Observation  # noqa: PLC0415
-
-    def call(_: CallbackOptions) -> Iterable[Observation]:
-        adapter = reference()
-        if adapter is None:
-            return []
-        now: Statistics | HostStatistics = adapter.statistics()
-        return [Observation(read(now), common)]
-
-    return call

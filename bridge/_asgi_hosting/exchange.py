@@ -58,7 +58,7 @@ class Exchange:
         response: the state of the response; the servant reads status and headers, once a block is in the outbox.
         has_begun: the loop has taken the request up.
         is_abandoned: set by the servant when it leaves before the end.
-        is_refused: ``failure`` is the bridge's answer, not the application's error.
+        is_refused: ``failure``, or the end of the servant, is the bridge's answer, not the application's error.
         is_answered: the response is complete; the application may go on in the background.
     """
 
@@ -188,7 +188,7 @@ class Exchange:
         self.is_output_over = True
         self._is_gone = True
         if self.record is not None and not self.is_refused:
-            self.record.finish("failed")
+            self.record.fail(answered=self._host.hosting.responds_to_errors)
         self._gate.open()
         self._wake_all()
 
@@ -234,9 +234,10 @@ class Exchange:
             logger.error("%s: the application failed as its client left", repr(self), exc_info=failure)
         if self.is_answered or self._is_gone:
             return
-        logger.info("%s: aborted: the client left, or the request thread gave the request up", repr(self))
-        if self.record is not None:
-            self.record.finish("aborted")
+        if not self.is_refused:  # else the request thread tells of it, as of a refusal
+            logger.info("%s: aborted: the client left, or the request thread gave the request up", repr(self))
+            if self.record is not None:
+                self.record.finish("aborted")
         self._had_listeners = self._receiving is not None and self._receiving.has_callers
         self._is_gone = True
         self.is_output_over = True
@@ -356,6 +357,8 @@ class Exchange:
         if not self._swallowed_bytes:
             self._quiet_since_s = now_s
             self.is_output_over = True
+            if self.record is not None:  # for the client it is over
+                self.record.finish("completed")
             self._gate.open()
         self._swallowed_bytes += max(len(message.get("body", b"")), _MESSAGE_BYTES)
         self._wake_all()

@@ -58,6 +58,10 @@ def serve(host: Host, environ: Environ, start_response: StartResponse) -> Iterab
             host.refused += 1
             _report_refusal(host, environ, servant, error)
             return plain_response(environ, start_response, error.status, error.reason, retry_after_s)
+        if servant is None:
+            record = new_record(host, *_target(environ))
+            if record is not None:
+                record.fail(answered=host.hosting.responds_to_errors)
         if not host.hosting.responds_to_errors or (servant is not None and servant.has_started):
             raise
         logger.exception("the application failed; answered 500")
@@ -65,11 +69,17 @@ def serve(host: Host, environ: Environ, start_response: StartResponse) -> Iterab
 
 
 def _report_refusal(host: Host, environ: Environ, servant: Servant | None, refusal: RequestRefused) -> None:
-    method, path = str(environ.get("REQUEST_METHOD", "")), str(environ.get("PATH_INFO", ""))
+    method, path = _target(environ)
     logger.warning("%s %a refused: %s", method, path, str(refusal))  # a record that is kept keeps no request alive
     record = servant.record if servant is not None else new_record(host, method, path)
     if record is not None:
         record.finish("refused", refusal.status)
+
+
+def _target(environ: Environ) -> tuple[str, str]:
+    """Return method and path of a request that cannot be served, as far as they can be told."""
+    path = str(environ.get("SCRIPT_NAME") or "").rstrip("/") + str(environ.get("PATH_INFO") or "")
+    return str(environ.get("REQUEST_METHOD") or ""), path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def new_record(host: Host, method: str, path: str) -> Record | None:
@@ -174,9 +184,17 @@ class Servant:
         """Nobody takes the response any more; tell the exchange, once. Any thread; does not wait."""
         if not self._is_over:
             self._exchange.is_abandoned = True
-            with suppress(LoopGoneError):
+            try:
                 self._post(self._exchange.servant_has_gone)
+            except LoopGoneError:
+                if not self.is_refused:
+                    self._has_failed()
             self._is_over = True  # last: a signal in between must not leave the exchange untold
+
+    def _has_failed(self) -> None:
+        """Report the request as failed, if anybody wants to know."""
+        if self.record is not None:
+            self.record.fail(answered=self._host.hosting.responds_to_errors)
 
     def _post(self, callback: Callable[[], None]) -> None:
         self._portal.port.post(callback)
@@ -232,7 +250,7 @@ class Servant:
         try:
             piece, is_last = self._body.read()
         except BodyTooLarge:
-            self.is_refused = True
+            self.is_refused = self._exchange.is_refused = True
             raise
         self._tell(partial(self._exchange.body_came, piece, is_last=is_last))
 
@@ -253,9 +271,8 @@ class Servant:
         try:
             self._patience.wait(has_started=self.has_started)
         except RequestRefused:  # not taken up any more: the bridge answers
-            self.is_refused = True
+            self.is_refused = self._exchange.is_refused = True
             raise
         except (ApplicationTimeout, EventLoopError):
-            if self.record is not None:
-                self.record.finish("failed")
+            self._has_failed()
             raise

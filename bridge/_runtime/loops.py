@@ -15,6 +15,7 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -177,7 +178,8 @@ class AsyncioPort:
         return AsyncioSignal(self._loop)
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
-        self._loop.call_later(delay_s, callback)
+        # A context of its own: that of the request that starts the timer would be kept, by each timer after it, too.
+        self._loop.call_later(delay_s, callback, context=Context())
 
 
 class TrioSignal:

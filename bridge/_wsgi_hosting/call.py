@@ -100,8 +100,6 @@ class WSGICall:
         """Call the application and hand its response over; every outcome goes through ``finish``. Worker."""
         error: BaseException | None = None
         record = self._exchange.record
-        if record is not None:
-            record.app_called()
         try:
             if self._outflow.reason is None or self._exchange.is_gone:
                 self._answer()
@@ -119,7 +117,10 @@ class WSGICall:
 
     def _answer(self) -> None:
         current_call.set(self)
-        app_iter: Any = self._exchange.hosting.app(self._environ(), self._start_response)
+        environ = self._environ()
+        if self._exchange.record is not None:
+            self._exchange.record.app_called()
+        app_iter: Any = self._exchange.hosting.app(environ, self._start_response)
         if type(app_iter) is list or type(app_iter) is tuple:  # they have no close(), and all blocks are there
             self._send_whole(cast("Sequence[bytes]", app_iter))
             return

@@ -162,7 +162,11 @@ class Exchange:
     async def _receive_body(self) -> tuple[Source, int | None]:
         """Collect the body; return the source, and the length if it is known to be complete."""
         helpers = self.helpers()
-        collected = await helpers.receiver.collect(self.hosting, self.port)
+        try:
+            collected = await helpers.receiver.collect(self.hosting, self.port)
+        except BaseException as error:
+            self._note_cancellation(error)
+            raise
         if isinstance(collected, list):
             if helpers.receiver.ahead_bytes:
                 self.hosting.fast_uploads.add(self)
@@ -296,6 +300,7 @@ class Exchange:
 
     async def _abandon(self, error: BaseException) -> None:
         """End the request from this side (cancelled, or ``send`` failed) and wait for the worker, for a while."""
+        self._note_cancellation(error)
         call = self._call
         if call is not None and self.hosting.pool.discard(call):
             self._close_body()
@@ -303,7 +308,6 @@ class Exchange:
         if isinstance(error, Exception):
             self._close(ClientDisconnected(f"sending the response failed: {error!r}"))
         else:
-            logger.info("%s: aborted: the server cancelled the request", repr(self))
             self._close(RequestCancelled("the server cancelled the request"))
         try:
             if isinstance(error, Exception):
@@ -314,6 +318,11 @@ class Exchange:
         late = self.outflow.take_error()
         if late is not None:
             logger.error("%s: the application failed while its request was being ended", repr(self), exc_info=late)
+
+    def _note_cancellation(self, error: BaseException) -> None:
+        """Log that the server has cancelled, unless the client had left before: one record for a request."""
+        if not isinstance(error, Exception) and not self.is_gone:
+            logger.info("%s: aborted: the server cancelled the request", repr(self))
 
     async def _wait_for_cancelled_call(self, call: WSGICall | None) -> None:
         limit_s = self.hosting.limits.cancel_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -32,10 +33,12 @@ class Printer(Protocol):
         ...
 
 
-def printer_for(stream: TextIO) -> Printer:
+def printer_for(stream: TextIO | None) -> Printer:
     """Return the printer for a stream: plain text into files and pipes, and where ``NO_COLOR`` is set, the terminal has
     no Unicode, or rich is not installed.
     """
+    if stream is None:  # closed by whoever started the process
+        stream = io.StringIO()
     is_watched = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     is_watched = is_watched and (stream.encoding or "").lower().replace("-", "") == "utf8"  # it draws lines
     return _RichPrinter(stream) if is_watched and find_spec("rich") is not None else PlainPrinter(stream)

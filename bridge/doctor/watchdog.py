@@ -29,6 +29,7 @@ def watchdog(limit_s: float) -> Generator[None]:
         place = f" ({frame.f_code.co_filename}, line {frame.f_lineno})" if frame is not None else ""
         raise Blocked(f"it blocks the event loop{place}")
 
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])  # the application may have blocked it
     signal.signal(signal.SIGALRM, bark)
     signal.setitimer(signal.ITIMER_REAL, limit_s)
     try:

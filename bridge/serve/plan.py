@@ -171,7 +171,8 @@ def _check_abilities(request: Request, kind: ServerKind, interface: Interface, *
         option = f"--{ability.replace('_', '-')}"
         if ability == "threads" and interface == "asgi":
             raise ConfigurationError(f"{option} has no meaning for an ASGI application on {kind.name}: leave it out")
-        others = [other.name for other in SERVERS.values() if any(other.can(ability, one) for one in other.protocols)]
+        able = (other for other in SERVERS.values() if any(other.can(ability, one) for one in other.protocols))
+        others = [other.name for other in able if other is not kind]
         raise ConfigurationError(
             f"{kind.name} has no {option} here: leave it out, or choose one of {', '.join(others)} with --server"
         )

@@ -59,8 +59,8 @@ REFUSALS = [
     ),
     pytest.param(
         {"server": "gunicorn", "root_path": "/api"},
-        "gunicorn has no --root-path here: leave it out, or choose one of uvicorn, granian, hypercorn, gunicorn, "
-        "daphne, waitress with --server",
+        "gunicorn has no --root-path here: leave it out, or choose one of uvicorn, granian, hypercorn, daphne, "
+        "waitress with --server",
         id="root-path-on-gunicorns-other-side",
     ),
     pytest.param(
