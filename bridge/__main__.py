@@ -7,15 +7,18 @@ from importlib.util import find_spec
 
 
 def main() -> int:
-    """Run the command line; return the exit code."""
+    """Run the command line; return the exit code, or end the process where the application would keep it alive."""
     if find_spec("click") is None:
         print(  # noqa: T201
             "bridge: the command line needs click: pip install 'wsgi-asgi-bridge[cli]'", file=sys.stderr
         )
         return 2
-    from bridge.cli.main import main as run  # noqa: PLC0415 - an extra
+    from bridge.cli.leaving import leave  # noqa: PLC0415 - an extra
+    from bridge.cli.main import main as run  # noqa: PLC0415
 
-    return run()
+    code = run()
+    leave(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -132,8 +132,11 @@ class Settings:
 
     # ---- The application ----------------------------------------------------------------------------------------
 
-    def load(self) -> Loaded:
+    def load(self, *, prefers_wsgi: bool = False) -> Loaded:
         """Import the application and hold it against what it is said to speak.
+
+        Args:
+            prefers_wsgi: of a package that has both, take the module for WSGI servers.
 
         Raises:
             LoadError: it cannot be had.
@@ -141,10 +144,10 @@ class Settings:
             ConfigurationError: it certainly speaks something else than was said.
         """
         for directory in reversed(self.app_dir.split(os.pathsep) if self.app_dir else []):
-            if not os.path.isdir(directory):
+            if not os.path.exists(directory):
                 raise ConfigurationError(f"there is no folder {directory} (--app-dir, or BRIDGE_APP_DIR)")
             put_first(os.path.abspath(directory))
-        loaded = load(self.app, is_factory=self.is_factory)
+        loaded = load(self.app, is_factory=self.is_factory, prefers_wsgi=prefers_wsgi)
         if self.protocol is None:
             detect(loaded.app)
             return loaded

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from bridge._strangers import name_of, refuse_foreign, refuse_uncallable
@@ -98,6 +99,8 @@ def _judge(app: object) -> Detection:
         refuse_uncallable(app)
     if inspect.isclass(app):
         return _Parameters(app).judge_class(app)
+    if isinstance(app, FunctionType) and app.__code__.co_qualname == "Request.application.<locals>.application":
+        return Detection("wsgi", "it is made by Werkzeug's Request.application")
     if inspect.isasyncgenfunction(app):
         raise NotAnAppError(
             f"{name_of(app)} is neither a WSGI nor an ASGI application: it yields, so nobody can await it"
@@ -170,6 +173,7 @@ class _Parameters:
 
     def __init__(self, app: Callable[..., object]) -> None:
         self._name = name_of(app)
+        self._is_wrapper = hasattr(app, "__wrapped__")
         try:
             parameters = _signature(app).parameters.values()
         except (TypeError, ValueError):
@@ -216,6 +220,8 @@ class _Parameters:
         self._refuse_unbound()
         if self._takes(_ASGI_ARGUMENTS):
             return Detection("asgi", "calling it with three arguments gives a coroutine")
+        if self._is_wrapper:  # around something that is called otherwise
+            return Detection("asgi", "calling it with any arguments gives a coroutine")
         raise self._refusal(
             f"it is a coroutine function of the arguments {self._text}; ASGI 3 calls it with (scope, receive, send)"
         )

@@ -46,9 +46,10 @@ class Loaded:
     module: ModuleType
 
 
-def load(text: str, *, is_factory: bool = False) -> Loaded:
+def load(text: str, *, is_factory: bool = False, prefers_wsgi: bool = False) -> Loaded:
     """Import an application by its name (see `bridge.targets.parse_target`). Any thread.
 
+    Of a package that has both, its ``asgi`` module is looked through first, or ``wsgi`` if that is preferred.
     The folder of a file is put on the import path, as ``python file.py`` would.
 
     Raises:
@@ -58,8 +59,10 @@ def load(text: str, *, is_factory: bool = False) -> Loaded:
     if target.directory is not None:
         put_first(target.directory)
     module = _import(target.module)
+    if target.directory is not None:
+        _check_place(module, target)
     if target.attribute is None:
-        module, attribute = _search(module, is_factory=target.is_factory)
+        module, attribute = _search(module, is_factory=target.is_factory, prefers_wsgi=prefers_wsgi)
         place = target.module if target.module.endswith(".py") else module.__name__
         target = Target(place, attribute, target.directory, target.is_factory)
     found: Any = module
@@ -88,6 +91,16 @@ def _import(name: str) -> ModuleType:
         raise
     except BaseException as error:  # noqa: BLE001 - also SystemExit: whatever a module does when it is imported
         _explain(name, error)
+
+
+def _check_place(module: ModuleType, target: Target) -> None:
+    """See that a file's module is that file: one of the same name may have been imported before."""
+    found = getattr(module, "__file__", None)
+    if target.module.endswith(".py") or found is None or target.directory is None:
+        return
+    asked = os.path.join(target.directory, *target.module.split("."))
+    if os.path.realpath(found) not in (os.path.realpath(f"{asked}.py"), os.path.realpath(f"{asked}/__init__.py")):
+        raise LoadError(f"the name {target.module} is taken by {found}: give {asked} another name")
 
 
 def _import_file(path: str) -> ModuleType:
@@ -148,13 +161,14 @@ def _place_in(error: BaseException) -> str:
 # ---- Attributes -----------------------------------------------------------------------------------------------------
 
 
-def _search(module: ModuleType, *, is_factory: bool) -> tuple[ModuleType, str]:
+def _search(module: ModuleType, *, is_factory: bool, prefers_wsgi: bool) -> tuple[ModuleType, str]:
     """Find the application, or its factory, where only a module or package is named."""
     find = _factory_in if is_factory else _app_in
     found = find(module)
     if found is not None:
         return module, found
-    for name in SUBMODULES if hasattr(module, "__path__") else ():
+    submodules = sorted(SUBMODULES, key=lambda name: name != "wsgi") if prefers_wsgi else SUBMODULES
+    for name in submodules if hasattr(module, "__path__") else ():
         full_name = f"{module.__name__}.{name}"
         if importlib.util.find_spec(full_name) is not None:
             submodule = _import(full_name)
@@ -167,6 +181,12 @@ def _search(module: ModuleType, *, is_factory: bool) -> tuple[ModuleType, str]:
             f"{module.__name__} has no application, but {factory}(): write {module.__name__}:{factory} and --factory "
             "(or BRIDGE_FACTORY=1)"
         )
+    if getattr(module, "__file__", None) is None:  # a folder that is no package
+        for folder in getattr(module, "__path__", ()):
+            if os.path.exists(os.path.join(folder, module.__name__, "__init__.py")):
+                raise LoadError(
+                    f"{module.__name__} is a folder around the package of this name: add --app-dir {folder}"
+                )
     what = "factory" if is_factory else "application"
     several = [] if is_factory else _apps_in(module)
     if several:

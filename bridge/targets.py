@@ -72,6 +72,8 @@ def _target_of_path(path: str, attribute: str | None, is_factory: bool) -> Targe
         raise LoadError(f"there is no file or folder {path}")
     if os.path.isdir(path) and not os.path.exists(os.path.join(path, "__init__.py")):
         raise LoadError(f"{path} is a folder without __init__.py, so no package: name a file in it, or a module")
+    if os.path.isfile(path) and os.path.islink(path):
+        path = os.path.realpath(path)  # as Python does: its neighbours are where the file is
     directory, name = os.path.split(path)
     stem = name.removesuffix(".py")
     names = [] if stem in ("__init__", "__main__") and _is_package(directory) else [stem]

@@ -175,6 +175,7 @@ class WSGIToASGI:
         self._on_startup = hooks_from(on_startup)
         self._on_shutdown = hooks_from(on_shutdown)
         self._port: LoopPort | None = None
+        self._ports: list[LoopPort] = []  # one for each loop that runs: a timer belongs to each
 
     def __repr__(self) -> str:
         now = self.statistics()
@@ -242,7 +243,12 @@ class WSGIToASGI:
     def _current_port(self) -> LoopPort:
         port = self._port
         if port is None or not port.is_current():
-            self._port = port = current_port()
+            ports = [known for known in self._ports if known.is_running()]
+            port = next((known for known in ports if known.is_current()), None)
+            if port is None:
+                port = current_port()
+                ports.append(port)
+            self._port, self._ports = port, ports
         return port
 
     async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -589,3 +589,56 @@ def test_the_two_steps_get_what_belongs_to_them(backend):
     backend.run(single_callable(app), {"type": "http"}, "receive", "send")
 
     assert calls == [({"type": "http"},), ("receive", "send")]
+
+
+# ---- Wrappers -------------------------------------------------------------------------------------------------------
+
+
+def around(inner, kind):
+    """Return a new function around another one, as decorators make them."""
+
+    @functools.wraps(inner)
+    async def asgi(scope, receive, send): ...
+
+    @functools.wraps(inner)
+    async def anything(*args): ...
+
+    @functools.wraps(inner)
+    def wsgi(environ, start_response): ...
+
+    return {"asgi": asgi, "anything": anything, "wsgi": wsgi}[kind]
+
+
+async def view_of_a_request(request): ...
+
+
+def view_of_three(request, session, database): ...
+
+
+@pytest.mark.parametrize(
+    ("app", "protocol"),
+    [
+        pytest.param(around(view_of_a_request, "asgi"), "asgi", id="asgi around a view"),
+        pytest.param(around(view_of_three, "wsgi"), "wsgi", id="wsgi around a view of three"),
+        pytest.param(around(view_of_a_request, "anything"), "asgi", id="coroutine function of anything"),
+        pytest.param(
+            werkzeug.wrappers.Request.application(lambda request: werkzeug.wrappers.Response()), "wsgi", id="werkzeug"
+        ),
+    ],
+)
+def test_what_is_around_a_function_counts_more_than_what_is_inside(app, protocol):
+    assert detect(app).protocol == protocol
+
+
+def test_an_asynchronous_generator_is_no_application():
+    async def app(scope, receive, send):
+        yield b""
+
+    with pytest.raises(NotAnAppError, match="nobody can await it"):
+        detect(app)
+
+
+@pytest.mark.parametrize("kind", [aiohttp.web.Application, tornado.web.Application])
+def test_the_class_of_something_foreign_is_refused_like_the_thing(kind):
+    with pytest.raises(NotAnAppError, match="protocol of its own"):
+        detect(kind)

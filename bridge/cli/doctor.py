@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
-import time
 
 import click
 
 from bridge._settings import Settings, check_names
 from bridge.cli.printing import Printer, Style, printer_for
+from bridge.cli.slowness import notice_of_slow_import
 from bridge.detect import PROTOCOLS, Protocol
 from bridge.doctor import Report, examine
 from bridge.doctor.report import Hazard, ProbeRow, Server
 
-_ENDING_S = 0.5
 _STYLES: dict[str, Style] = {"error": "bad", "warning": "warn", "note": "dim"}
 
 
@@ -94,8 +92,8 @@ def doctor(
     """
     check_names(os.environ)
     settings = Settings(app=application, app_dir=app_dir, is_factory=factory, protocol=protocol)
-    before = set(threading.enumerate())
-    report = examine(settings, is_probing=not no_probe, timeout_s=timeout)
+    with notice_of_slow_import(application) as loaded:
+        report = examine(settings, is_probing=not no_probe, timeout_s=timeout, on_loaded=loaded)
     if is_json:
         click.echo(json.dumps(report.to_json(), indent=2))
     else:
@@ -103,26 +101,7 @@ def doctor(
     for row in report.probe.rows if report.probe is not None and traceback else ():
         if row.trace:
             click.echo(f"\n{row.request}\n{row.trace}", err=True)
-    code = int(report.has_failed(is_strict=strict))
-    if _keeps_the_process(set(threading.enumerate()) - before):
-        _leave_at_once(code)
-    context.exit(code)
-
-
-def _keeps_the_process(threads: set[threading.Thread]) -> bool:
-    """Tell whether threads go on that Python would wait for. Those that are about to end get a moment."""
-    until_s = time.monotonic() + _ENDING_S
-    for thread in threads:
-        if not thread.daemon:
-            thread.join(max(0.0, until_s - time.monotonic()))
-    return any(not thread.daemon and thread.is_alive() for thread in threads)
-
-
-def _leave_at_once(code: int) -> None:
-    """End the process although the application has left threads that would keep it: the report is out."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    context.exit(int(report.has_failed(is_strict=strict)))
 
 
 # ---- The report -----------------------------------------------------------------------------------------------------

@@ -65,6 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
         return EXIT_WRONG_INPUT
     except (click.Abort, KeyboardInterrupt):
         return 130
+    except OSError as error:  # of the output: all else has been turned into a sentence
+        printer_for(sys.stderr).line(f"bridge: the output cannot be written: {error}", "bad")
+        return EXIT_WRONG_INPUT
     return code if isinstance(code, int) else 0
 
 

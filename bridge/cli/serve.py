@@ -11,6 +11,7 @@ import click
 from bridge._setting_text import pairs_from
 from bridge._settings import Settings, check_names
 from bridge.cli.printing import printer_for
+from bridge.cli.slowness import notice_of_slow_import
 from bridge.detect import PROTOCOLS
 from bridge.errors import ConfigurationError
 from bridge.serve.handover import check_address, hand_over, shell_line
@@ -82,12 +83,16 @@ def serve(application: str, extra: tuple[str, ...], **given: Any) -> None:
     is_dry_run = given.pop("dry_run")
     check_names(os.environ)
     request = _request(application, extra, given)
-    plan = make_plan(request)
+    with notice_of_slow_import(application):
+        plan = make_plan(request)
     if is_dry_run:
         click.echo(shell_line(plan))
         return
     check_address(plan.launch)
-    printer_for(sys.stderr).line(plan.sentence(), "dim")
+    printer = printer_for(sys.stderr)
+    printer.line(plan.sentence(), "dim")
+    for note in plan.notes:
+        printer.line(f"bridge: {note}", "warn")
     hand_over(plan)
 
 

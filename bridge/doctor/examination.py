@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bridge._settings import Settings
@@ -21,7 +22,17 @@ from bridge.doctor.tree import walk
 from bridge.serve.servers import SERVERS, adapter_between
 
 
-def examine(settings: Settings, *, is_probing: bool = True, timeout_s: float = TIMEOUT_S) -> Report:
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def examine(
+    settings: Settings,
+    *,
+    is_probing: bool = True,
+    timeout_s: float = TIMEOUT_S,
+    on_loaded: Callable[[], object] = _nothing,
+) -> Report:
     """Load an application and tell what can be told without a server. The main thread, outside of event loops.
 
     Meanwhile standard output goes to standard error: what the application prints does not mix with a report.
@@ -30,6 +41,7 @@ def examine(settings: Settings, *, is_probing: bool = True, timeout_s: float = T
         settings: which application; its limits and options play no part.
         is_probing: whether to call the application, too.
         timeout_s: how long each request of the probe may take.
+        on_loaded: called once the application has been imported.
 
     Raises:
         LoadError: it cannot be had.
@@ -40,6 +52,7 @@ def examine(settings: Settings, *, is_probing: bool = True, timeout_s: float = T
         before = take_snapshot()
         with watch_loops() as runs:
             loaded = settings.load()
+        on_loaded()
         after = take_snapshot()
         app: Any = loaded.app
         detection = detect(app)

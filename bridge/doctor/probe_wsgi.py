@@ -49,7 +49,7 @@ def environ_for(method: str, path: str) -> Environ:
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(),
-        "wsgi.errors": sys.stderr,
+        "wsgi.errors": sys.stderr or io.StringIO(),  # closed by whoever started the process
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Generator
@@ -13,7 +14,7 @@ _STDOUT, _STDERR = 1, 2
 @contextmanager
 def output_to_stderr() -> Generator[None]:
     """Send what is printed inside to standard error: by Python, by libraries in C, and by child processes."""
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr or io.StringIO()):
         if not _is_real():
             yield
             return
@@ -23,7 +24,8 @@ def output_to_stderr() -> Generator[None]:
         try:
             yield
         finally:
-            sys.stderr.flush()
+            if sys.stderr is not None:
+                sys.stderr.flush()
             os.dup2(kept, _STDOUT)
             os.close(kept)
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
+
+_AGAIN_S = 0.5
+_MOST_BARKS = 5
+"""What catches everything, BaseException too, is woken as often as this; then the process ends."""
 
 
 class Blocked(BaseException):
@@ -25,13 +31,20 @@ def watchdog(limit_s: float) -> Generator[None]:
         yield
         return
 
+    barks = 0
+
     def bark(_number: int, frame: FrameType | None) -> NoReturn:
+        nonlocal barks
+        barks += 1
+        if barks > _MOST_BARKS:
+            print("bridge: the application cannot be interrupted; given up", file=sys.stderr)  # noqa: T201
+            os._exit(1)
         place = f" ({frame.f_code.co_filename}, line {frame.f_lineno})" if frame is not None else ""
         raise Blocked(f"it blocks the event loop{place}")
 
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])  # the application may have blocked it
     signal.signal(signal.SIGALRM, bark)
-    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
     try:
         yield
     finally:

@@ -15,8 +15,6 @@ from bridge.errors import ConfigurationError
 from bridge.serve.plan import Plan
 from bridge.serve.servers import Launch
 
-_HIGHEST_PORT = 65535
-
 
 def shell_line(plan: Plan) -> str:
     """Return what will be run, as one would type it."""
@@ -33,8 +31,6 @@ def check_address(launch: Launch) -> None:
     if launch.uds is not None:
         _check_socket_path(launch.uds)
         return
-    if not 0 <= launch.port <= _HIGHEST_PORT:
-        raise ConfigurationError(f"a port is a number from 0 to {_HIGHEST_PORT}, not {launch.port}")
     try:
         family, kind, number, _, address = socket.getaddrinfo(
             launch.host, launch.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -49,8 +45,9 @@ def check_address(launch: Launch) -> None:
 
 def hand_over(plan: Plan) -> NoReturn:
     """Run the server's command in place of this process; where that cannot be (Windows), wait for it and exit alike."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
     environment = {**os.environ, **plan.variables}
     if os.name == "posix":
         os.execvpe(plan.command[0], list(plan.command), environment)  # noqa: S606 - no shell: the arguments as they are

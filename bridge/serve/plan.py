@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 
 from bridge._settings import Settings
 from bridge.detect import Detection, detect
 from bridge.errors import ConfigurationError
 from bridge.loading import Loaded
-from bridge.serve.servers import SERVERS, Interface, Launch, ServerKind, adapter_between, first_installed
+from bridge.serve.servers import HIGHEST_PORT, SERVERS, Interface, Launch, ServerKind, adapter_between, first_installed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class Plan:
         adapter: the name of what is in between, or None.
         command: the server's command line.
         variables: what is added to the environment of its process.
+        notes: what was asked for and has no effect.
     """
 
     loaded: Loaded
@@ -67,6 +70,7 @@ class Plan:
     adapter: str | None
     command: Sequence[str]
     variables: dict[str, str]
+    notes: Sequence[str] = ()
 
     def sentence(self) -> str:
         """Say in one line what is done and what is in between."""
@@ -75,6 +79,8 @@ class Plan:
         server = f"{self.kind.name} {version}" if version else self.kind.name
         between = f"through {self.adapter}" if self.adapter else "with nothing in between"
         where = f"unix:{self.launch.uds}" if self.launch.uds else f"http://{self.launch.address}"
+        if self.launch.uds is None and self.launch.port == 0:
+            where = f"a free port of {self.launch.host}"
         interface = f" ({self.launch.interface.upper()})" if len(self.kind.protocols) > 1 else ""
         return f"{self.loaded.target.name} speaks {speaks}; {server}{interface} serves it {between} on {where}"
 
@@ -92,7 +98,8 @@ def make_plan(request: Request) -> Plan:
         raise ConfigurationError(f"there is no folder {directory} (--app-dir)")
     kind = _chosen_server(request.server)
     _check_numbers(request)
-    loaded = replace(request.settings, app_dir=directory).load()
+    asks_for_wsgi = "wsgi" in (request.interface, *kind.protocols[:1])
+    loaded = replace(request.settings, app_dir=directory).load(prefers_wsgi=asks_for_wsgi)
     detection = detect(loaded.app)
     interface = _chosen_interface(request.interface, kind, detection)
     adapter = adapter_between(interface, detection.protocol)
@@ -100,6 +107,7 @@ def make_plan(request: Request) -> Plan:
     # Made once here, so that what an adapter has to say of its options is said before a server is started.
     (settings.asgi_app if interface == "asgi" else settings.wsgi_app)(loaded)
     _check_abilities(request, kind, interface, threads_are_ours=interface == "asgi" and adapter is not None)
+    _check_shadows(kind, [loaded.target.directory, directory])
     launch = Launch(
         interface=interface,
         host=request.host,
@@ -120,6 +128,7 @@ def make_plan(request: Request) -> Plan:
         adapter=adapter,
         command=[*kind.command(launch), *request.extra],
         variables=settings.to_variables(),
+        notes=_without_effect(request, kind, adapter),
     )
 
 
@@ -152,6 +161,8 @@ def _check_numbers(request: Request) -> None:
     for name, number in {"--workers": request.workers, "--threads": request.threads}.items():
         if number is not None and number < 1:
             raise ConfigurationError(f"{name} must be at least 1, not {number}")
+    if request.uds is None and not 0 <= request.port <= HIGHEST_PORT:
+        raise ConfigurationError(f"a port is a number from 0 to {HIGHEST_PORT}, not {request.port}")
     if request.reload and (request.workers or 1) > 1:
         raise ConfigurationError("--reload is for one process: leave --workers out")
 
@@ -180,6 +191,35 @@ def _check_abilities(request: Request, kind: ServerKind, interface: Interface, *
         module, distribution = kind.reload_needs
         if find_spec(module) is None:
             raise ConfigurationError(f"--reload on {kind.name} needs {module}: pip install '{distribution}'")
+
+
+def _check_shadows(kind: ServerKind, directories: Sequence[str | None]) -> None:
+    """Refuse names in the project that would hide the bridge, or the server itself, from the server's process."""
+    own = str(Path(__file__).resolve().parents[2])
+    current = None if sys.flags.safe_path else os.getcwd()
+    for directory in dict.fromkeys([current, *directories]):
+        if directory is None or os.path.realpath(directory) == own:
+            continue
+        for name in ("bridge", kind.module):
+            for hiding in (f"{name}.py", os.path.join(name, "__init__.py")):
+                path = os.path.join(directory, hiding)
+                if os.path.exists(path):
+                    raise ConfigurationError(
+                        f"{path} hides the package {name} from the server's process: give it another name, or start "
+                        "from another folder and name this one with --app-dir"
+                        if directory == current and directory not in directories
+                        else f"{path} hides the package {name} from the server's process: give it another name"
+                    )
+
+
+def _without_effect(request: Request, kind: ServerKind, adapter: str | None) -> list[str]:
+    """Say what was asked of an adapter that is not there."""
+    settings = request.settings
+    asked = {"--limit": settings.limits, "--option": settings.options, "--telemetry": settings.telemetry}
+    given = [name for name, value in asked.items() if value]
+    if adapter is not None or not given:
+        return []
+    return [f"nothing is between {kind.name} and the application, so {' and '.join(given)} have no effect"]
 
 
 def _complete(request: Request, loaded: Loaded, interface: Interface, adapter: str | None, directory: str) -> Settings:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from typing import Literal, TypeAlias
 from bridge.detect import Protocol
 
 Interface: TypeAlias = Literal["asgi", "wsgi"]
+
+HIGHEST_PORT = 65535
 
 ENTRIES: Mapping[Interface, str] = {"asgi": "bridge.asgi:app", "wsgi": "bridge.wsgi:app"}
 
@@ -154,8 +157,16 @@ def _uvicorn(launch: Launch) -> list[str]:
     ]
 
 
+def _numeric(host: str) -> str:
+    """Return the address of a host: granian takes no names."""
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except (OSError, UnicodeError):  # said by whoever looks whether the address is free
+        return host
+
+
 def _granian(launch: Launch) -> list[str]:
-    where = ["--uds", launch.uds] if launch.uds else ["--host", launch.host, "--port", str(launch.port)]
+    where = ["--uds", launch.uds] if launch.uds else ["--host", _numeric(launch.host), "--port", str(launch.port)]
     return [
         *["--interface", launch.interface],
         *where,
@@ -276,6 +287,7 @@ SERVERS: Mapping[str, ServerKind] = {
             protocols=("wsgi",),
             abilities=frozenset({"uds", "threads", "root_path"}),
             arguments=_waitress,
+            needs="it ends on SIGTERM without a lifespan shutdown",
         ),
         ServerKind(
             name="cheroot",
@@ -284,6 +296,7 @@ SERVERS: Mapping[str, ServerKind] = {
             protocols=("wsgi",),
             abilities=frozenset({"uds", "threads"}),
             arguments=_cheroot,
+            needs="it ends on SIGTERM without a lifespan shutdown",
         ),
         ServerKind(
             name="uwsgi",

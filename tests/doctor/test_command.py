@@ -58,7 +58,7 @@ def run_apart(*arguments, directory, environment=None):
     """Run the command in a process of its own."""
     path = os.pathsep.join([str(Path(bridge.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
-        [sys.executable, "-c", "from bridge.cli.doctor import doctor; doctor(prog_name='bridge doctor')", *arguments],
+        [sys.executable, "-m", "bridge", "doctor", *arguments],
         cwd=directory,
         env={**os.environ, "PYTHONPATH": path, **(environment or {})},
         capture_output=True,

@@ -68,11 +68,6 @@ def test_a_shell_runs_the_line_as_it_is(plan: Plan) -> None:
 # ---- The address ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("port", [pytest.param(-1, id="negative"), pytest.param(65536, id="too-large")])
-def test_a_port_is_in_its_range(port: int) -> None:
-    assert refusal(launch(port=port)) == f"a port is a number from 0 to 65535, not {port}"
-
-
 def test_a_port_that_somebody_listens_on_is_refused() -> None:
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]

@@ -57,6 +57,8 @@ REFUSALS = [
         "waitress with --server",
         id="root-path-on-uwsgi",
     ),
+    pytest.param({"port": -1}, "a port is a number from 0 to 65535, not -1", id="port-negative"),
+    pytest.param({"port": 65536}, "a port is a number from 0 to 65535, not 65536", id="port-too-large"),
     pytest.param(
         {"server": "gunicorn", "root_path": "/api"},
         "gunicorn has no --root-path here: leave it out, or choose one of uvicorn, granian, hypercorn, daphne, "
