@@ -9,9 +9,10 @@ import sys
 import click
 
 from bridge._settings import Settings, check_names
+from bridge.cli.options import app_dir_option, application_argument, factory_option, protocol_option
 from bridge.cli.printing import Printer, Style, printer_for
 from bridge.cli.slowness import notice_of_slow_import
-from bridge.detect import PROTOCOLS, Protocol
+from bridge.detect import Protocol
 from bridge.doctor import Report, examine
 from bridge.doctor.report import Hazard, ProbeRow, Server
 
@@ -35,21 +36,10 @@ Exit codes:
   2  wrong input (one sentence says what and what to do)
 """,
 )
-@click.argument("application", metavar="APPLICATION", envvar="BRIDGE_APP")
-@click.option("--factory", is_flag=True, envvar="BRIDGE_FACTORY", help="APPLICATION is called to get the application.")
-@click.option(
-    "--protocol",
-    type=click.Choice(PROTOCOLS),
-    envvar="BRIDGE_PROTOCOL",
-    help="What the application speaks, where that cannot be told.",
-)
-@click.option(
-    "--app-dir",
-    default=".",
-    metavar="DIR",
-    envvar="BRIDGE_APP_DIR",
-    help="Put in front of the import path. Default: here.",
-)
+@application_argument
+@factory_option
+@protocol_option
+@app_dir_option
 @click.option("--no-probe", is_flag=True, help="Do not call the application.")
 @click.option(
     "--timeout",

@@ -10,9 +10,9 @@ import click
 
 from bridge._setting_text import pairs_from
 from bridge._settings import Settings, check_names
+from bridge.cli.options import app_dir_option, application_argument, factory_option, protocol_option
 from bridge.cli.printing import printer_for
 from bridge.cli.slowness import notice_of_slow_import
-from bridge.detect import PROTOCOLS
 from bridge.errors import ConfigurationError
 from bridge.serve.handover import check_address, hand_over, shell_line
 from bridge.serve.plan import Request, make_plan
@@ -35,7 +35,7 @@ Exit codes:
   2 wrong input (one sentence says what and what to do); else the server's own.
 """,
 )
-@click.argument("application", metavar="APPLICATION", envvar="BRIDGE_APP")
+@application_argument
 @click.argument("extra", nargs=-1, type=click.UNPROCESSED, metavar="[-- SERVER_OPTIONS...]")
 @click.option("-s", "--server", metavar="NAME", help=f"One of {', '.join(SERVERS)}. Default: the first installed.")
 @click.option("-h", "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
@@ -44,26 +44,15 @@ Exit codes:
 @click.option("-w", "--workers", type=int, help="Processes.")
 @click.option("--threads", type=int, help="Threads for the application in each process.")
 @click.option("--reload", is_flag=True, help="Start anew when a file changes (the server's own reloader).")
-@click.option("--factory", is_flag=True, envvar="BRIDGE_FACTORY", help="APPLICATION is called to get the application.")
-@click.option(
-    "--protocol",
-    type=click.Choice(PROTOCOLS),
-    envvar="BRIDGE_PROTOCOL",
-    help="What the application speaks, where that cannot be told.",
-)
+@factory_option
+@protocol_option
 @click.option("--interface", type=click.Choice(["asgi", "wsgi"]), help="For servers that speak both.")
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="A number of Limits. Repeatable.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the adapter. Repeatable.")
 @click.option("--telemetry", is_flag=True, envvar="BRIDGE_TELEMETRY", help="Report to OpenTelemetry.")
 @click.option("--log-level", metavar="LEVEL", help="Passed on: debug, info, warning, error.")
 @click.option("--root-path", metavar="PATH", help="Passed on: the path that a proxy in front has cut off.")
-@click.option(
-    "--app-dir",
-    default=".",
-    metavar="DIR",
-    envvar="BRIDGE_APP_DIR",
-    help="Put in front of the import path. Default: here.",
-)
+@app_dir_option
 @click.option("--dry-run", is_flag=True, help="Print the server's command line instead of running it.")
 @click.option("--traceback", is_flag=True, help="Show where an error comes from.")
 def serve(application: str, extra: tuple[str, ...], **given: Any) -> None:
