@@ -21,8 +21,6 @@ the application's task goes on for as long as it likes.
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Any
@@ -35,6 +33,7 @@ from bridge._asgi_hosting.host import SERVING, Host
 from bridge._asgi_hosting.hosting import logger
 from bridge._asgi_hosting.outcomes import comes_from_disconnect, failure_from
 from bridge._asgi_hosting.receiving import Receiving
+from bridge._asgi_hosting.sending import Swallowing, Turns
 from bridge._runtime.gates import Gate
 from bridge._runtime.loops import Signal
 from bridge._runtime.spawning import Work
@@ -47,8 +46,6 @@ from bridge.types import Message, Scope
 
 _TURNS_FOR_LISTENERS = 8
 """Turns of the loop that a cancellation may need to come through layers of middleware; a guess, mostly one will do."""
-_MESSAGE_BYTES = 256
-"""What a message without much content counts for, where content is swallowed: a bound on their number."""
 
 
 class Exchange:
@@ -74,10 +71,9 @@ class Exchange:
     _asked = 0
     _taken: Signal | None = None
     _receiving: Receiving | None = None
-    _turns: deque[Signal] | None = None
+    _turns: Turns | None = None
     _has_warned = False
-    _quiet_since_s = 0.0
-    _swallowed_bytes = 0
+    _swallowing: Swallowing | None = None
     _had_listeners = False
     is_abandoned = False
     record: Record | None = None
@@ -151,7 +147,7 @@ class Exchange:
             if host.phase is not SERVING:
                 host.ended()
             self._work = None
-            self._receiving = None  # all is over, and the two hold each other
+            self._receiving = self._turns = None  # all is over, and they hold each other
 
     def cancel(self) -> None:
         """Cancel the application's task."""
@@ -206,9 +202,8 @@ class Exchange:
             self._receiving.wake_all()
         if self._taken is not None:
             self._taken.set()
-        if self._turns:
-            for turn in self._turns:
-                turn.set()
+        if self._turns is not None:
+            self._turns.wake_all()
 
     # ---- What the servant posts -------------------------------------------------------------------------------
 
@@ -217,8 +212,8 @@ class Exchange:
         self._asked += 1
         if self._taken is not None:
             self._taken.set()
-        if self._turns:
-            self._turns[0].set()
+        if self._turns is not None:
+            self._turns.wake_first()
 
     def body_came(self, piece: bytes, *, is_last: bool) -> None:
         """The servant has read a piece of the request body."""
@@ -289,7 +284,9 @@ class Exchange:
             self._warn_of_surplus(kind)
             return
         if self._put != self._asked or self._turns:
-            await self._wait_for_turn()
+            if self._turns is None:
+                self._turns = Turns(self.new_signal)
+            await self._turns.wait(self._is_outbox_full, self._is_over_for_senders)
             if self.is_answered:
                 self._warn_of_surplus(kind)
                 return
@@ -323,19 +320,11 @@ class Exchange:
                 await self._complain_of_client()
             await taken.wait()
 
-    async def _wait_for_turn(self) -> None:
-        """Wait until the outbox has been emptied, in the order of the callers (A-068)."""
-        if self._turns is None:
-            self._turns = deque()
-        turn = self.new_signal()
-        self._turns.append(turn)
-        try:
-            while (self._put != self._asked or self._turns[0] is not turn) and not (self.is_answered or self._is_gone):
-                await turn.wait()
-        finally:
-            self._turns.remove(turn)
-            if self._turns:
-                self._turns[0].set()
+    def _is_outbox_full(self) -> bool:
+        return self._put != self._asked
+
+    def _is_over_for_senders(self) -> bool:
+        return self.is_answered or self._is_gone
 
     async def _complain_of_client(self) -> None:
         """Raise because the client has left; who waits in ``receive()`` hears of it first.
@@ -349,21 +338,15 @@ class Exchange:
         raise ClientDisconnected("the client has left; nobody takes the response any more")
 
     async def _swallow(self, message: Message) -> None:
-        """Content of a response that carries none (HEAD, 204, 304): the servant gets its end with the first message.
-
-        The application may go on, but not for ever: an endless stream would never learn that nobody listens.
-        """
-        limits, now_s = self._host.limits, time.monotonic()
-        if not self._swallowed_bytes:
-            self._quiet_since_s = now_s
+        """Take content that nobody gets; the servant gets its end with the first message."""
+        if self._swallowing is None:
+            self._swallowing = Swallowing()
             self.is_output_over = True
             if self.record is not None:  # for the client it is over
                 self.record.finish("completed")
             self._gate.open()
-        self._swallowed_bytes += max(len(message.get("body", b"")), _MESSAGE_BYTES)
         self._wake_all()
-        is_late = limits.response_wait_s is not None and now_s - self._quiet_since_s > limits.response_wait_s
-        if is_late or self._swallowed_bytes > limits.response_memory_bytes:
+        if self._swallowing.swallow(len(message.get("body", b"")), self._host.limits):
             self._is_gone = True
             await self._complain_of_client()
         await anyio.lowlevel.checkpoint()

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bridge._runtime.body import BodyStream, FileSource, Source
 from bridge._wsgi_hosting.error_stream import ErrorStream
-from bridge._wsgi_hosting.files import FileWrapper, regular_file, whole_file_path
+from bridge._wsgi_hosting.files import FileWrapper, message_for_file
 from bridge._wsgi_hosting.hosting import describe, log_lines, logger
+from bridge._wsgi_hosting.offers import Offers
 from bridge.errors import ApplicationError, ApplicationTypeError, ClientDisconnected, ClientTimeout
 from bridge.translate import messages
 from bridge.translate.environ import environ_from_scope
-from bridge.translate.fields import fields_from_headers, response_name, response_value
 from bridge.translate.headers import BodyFraming
 from bridge.translate.response import COMPLETE, HELD, ResponseState
-from bridge.types import Environ, ExcInfo, HeaderPairs
+from bridge.types import Environ, ExcInfo
 
 if TYPE_CHECKING:
     from bridge._wsgi_hosting.exchange import Exchange
@@ -42,8 +42,6 @@ current_call: ContextVar[WSGICall | None] = ContextVar("bridge_current_call", de
 
 _NO_CONTEXT = Context()
 
-TrailerSource = Iterable[tuple[str, str]] | Callable[[], Iterable[tuple[str, str]]]
-
 
 class WSGICall:
     """One call of the application: a job for a worker.
@@ -62,7 +60,7 @@ class WSGICall:
     _is_ended = False
     _wrote = False
     is_reported = False  # as one that keeps its worker for too long
-    _trailers: TrailerSource | None = None
+    _offers: Offers | None = None  # what only some servers have, and few applications use
     _last_items: tuple[Any, ...] = ()
 
     def __init__(
@@ -184,10 +182,8 @@ class WSGICall:
             environ["bridge.state"] = state
         extensions = scope.get("extensions")
         if extensions:
-            if messages.EARLY_HINT in extensions:
-                environ["wsgi.early_hints"] = self._send_early_hints
-            if messages.TRAILERS in extensions:
-                environ["bridge.trailers"] = self._set_trailers
+            self._offers = offers = Offers(self._outflow)
+            offers.add_to(environ, extensions)
         return environ
 
     # ---- Callables for the application --------------------------------------------------------------------------
@@ -223,31 +219,6 @@ class WSGICall:
                 f"write() got more than the Content-Length of {state.content_length} allows; the rest was cut",
                 rule='PEP 3333, "Handling the Content-Length Header"',
             )
-
-    def _send_early_hints(self, headers: Iterable[tuple[str | bytes, str | bytes]]) -> None:
-        """``environ["wsgi.early_hints"]``: send the ``Link`` values now; nothing once headers are out (W-147)."""
-        links: list[bytes] = []
-        for name, value in headers:
-            name_text = name.decode("latin-1") if isinstance(name, bytes) else name
-            value_text = value.decode("latin-1") if isinstance(value, bytes) else value
-            octets = response_value(name_text, value_text)
-            if response_name(name_text) == b"link":
-                links.append(octets)
-        if links and not self._is_started:
-            self._outflow.put((messages.early_hint(links),), 0)
-
-    def _set_trailers(self, trailers: TrailerSource) -> None:
-        """``environ["bridge.trailers"]``: announce trailers, given now or by a callable asked after the content.
-
-        Raises:
-            ApplicationError: headers are out already, so nothing can be announced any more.
-        """
-        if self._is_started:
-            raise ApplicationError(
-                "bridge.trailers was called after the headers went out; announce trailers before the first block",
-                rule='ASGI Extensions, "HTTP Trailers"',
-            )
-        self._trailers = trailers
 
     # ---- Handing over -------------------------------------------------------------------------------------------
 
@@ -318,8 +289,12 @@ class WSGICall:
 
     def _start_message(self) -> tuple[Any, ...]:
         self._is_started = True
-        state = self._state
-        return (messages.response_start(state.status, state.headers, trailers=self._trailers is not None),)
+        state, offers = self._state, self._offers
+        has_trailers = False
+        if offers is not None:
+            offers.is_closed = True
+            has_trailers = offers.trailers is not None
+        return (messages.response_start(state.status, state.headers, trailers=has_trailers),)
 
     def _put(self, content: bytes) -> None:
         """Hand a block over (and the headers before the first), and wait while too much is unsent."""
@@ -347,12 +322,10 @@ class WSGICall:
         """Return the items that end the response: the start, if it is not out yet, content, END, trailers."""
         self._is_ended = True
         items: tuple[Any, ...] = (content, END) if self._is_started else (*self._start_message(), content, END)
-        if self._trailers is not None:
-            items += (messages.trailers(self._trailer_fields(self._trailers)),)
+        offers = self._offers
+        if offers is not None and offers.trailers is not None:
+            items += (offers.trailers_message(offers.trailers),)
         return items
-
-    def _trailer_fields(self, trailers: TrailerSource) -> HeaderPairs:
-        return fields_from_headers(trailers() if callable(trailers) else trailers).pairs
 
     # ---- Files --------------------------------------------------------------------------------------------------
 
@@ -366,19 +339,14 @@ class WSGICall:
             else:
                 self._send_blocks(wrapper)
             return
-        extensions: Any = self._exchange.scope.get("extensions") or ()
-        may_delegate = self._trailers is None and not self._is_started
-        if may_delegate and self._exchange.hosting.pathsend and messages.PATHSEND in extensions:
-            path = whole_file_path(wrapper.filelike, state.content_length)
-            if path is not None:
-                self._delegate(messages.pathsend(path))
-                return
-        if may_delegate and messages.ZEROCOPYSEND in extensions:
-            file = regular_file(wrapper.filelike)
-            wanted = state.content_length
-            if file is not None and (wanted is None or wanted <= file.left_bytes):
-                count = file.left_bytes if wanted is None else wanted
-                self._delegate(messages.zerocopysend(file.descriptor, file.offset_bytes, count, more_body=False))
+        has_trailers = self._offers is not None and self._offers.trailers is not None
+        if not has_trailers and not self._is_started:
+            extensions: Any = self._exchange.scope.get("extensions") or ()
+            message = message_for_file(
+                wrapper.filelike, state.content_length, extensions, pathsend=self._exchange.hosting.pathsend
+            )
+            if message is not None:
+                self._delegate(message)
                 return
         for block in wrapper.blocks(state.content_length):
             content = state.data(block)

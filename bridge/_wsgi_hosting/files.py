@@ -8,6 +8,9 @@ import stat
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol, Self
 
+from bridge.translate import messages
+from bridge.types import Message
+
 # Reading a regular file in larger blocks than asked for is allowed (block_size is "a suggestion", PEP 3333) and
 # saves switches; anything else may have its reasons.
 _REGULAR_FILE_BLOCK_BYTES = 256 * 1024
@@ -123,3 +126,24 @@ def whole_file_path(filelike: object, content_length: int | None) -> str | None:
     if file.offset_bytes or (content_length is not None and content_length != by_descriptor.st_size):
         return None
     return name
+
+
+def message_for_file(filelike: Any, content_length: int | None, extensions: Any, *, pathsend: bool) -> Message | None:
+    """Return the event that lets the server send a file by itself, or None: it has to be read here (W-127 to W-131).
+
+    Args:
+        filelike: what the application has wrapped.
+        content_length: what the response announces, or None.
+        extensions: those of the server.
+        pathsend: whether whole files may be opened by the server.
+    """
+    if pathsend and messages.PATHSEND in extensions:
+        path = whole_file_path(filelike, content_length)
+        if path is not None:
+            return messages.pathsend(path)
+    if messages.ZEROCOPYSEND in extensions:
+        file = regular_file(filelike)
+        if file is not None and (content_length is None or content_length <= file.left_bytes):
+            count = file.left_bytes if content_length is None else content_length
+            return messages.zerocopysend(file.descriptor, file.offset_bytes, count, more_body=False)
+    return None
