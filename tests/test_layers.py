@@ -40,6 +40,7 @@ ARROWS: dict[str, set[str]] = {
     "asgi_to_wsgi": {
         *["translate", "_runtime", "_asgi_hosting", "observing", "detect", "_options", "errors", "types", "limits"],
     },
+    "websocket": {"translate", "_runtime", "errors", "types", "limits"},
     "lifespan": {"translate", "_runtime", "errors", "types", "limits"},
     "wsgi_to_asgi": {
         *["translate", "_runtime", "_wsgi_hosting", "lifespan", "observing", "detect", "_options", "errors", "types"],

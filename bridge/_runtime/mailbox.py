@@ -1,0 +1,96 @@
+"""`Mailbox`: messages from a loop to threads, bounded in bytes. What holds for all channels is in `links`."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from bridge._runtime.links import LoopLink, wait
+
+T = TypeVar("T")
+
+MESSAGE_OVERHEAD_BYTES = 64
+"""What a message costs besides its content, so that empty ones are bounded too."""
+
+
+class Mailbox(Generic[T]):
+    """Messages from one loop to any number of threads, each message to one of them, in order.
+
+    Args:
+        high_water_bytes: `put` says that it is full while more than this is there.
+        link: asked whether the loop still runs, while a thread waits.
+        on_room: called, by the thread that took a message, when it is no longer full.
+    """
+
+    def __init__(self, high_water_bytes: int, link: LoopLink, on_room: Callable[[], None]) -> None:
+        self._condition = threading.Condition()
+        self._messages: deque[tuple[T, int]] = deque()
+        self._high_water_bytes = high_water_bytes
+        self._held_bytes = 0
+        self._is_full = False
+        self._reason: Exception | None = None
+        self._link = link
+        self._on_room = on_room
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that wait to be taken. Any thread."""
+        return self._held_bytes
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the loop should wait for ``on_room`` before it puts more. Any thread."""
+        return self._is_full
+
+    # ---- Loop side ----------------------------------------------------------------------------------------------
+
+    def put(self, message: T, size_bytes: int) -> bool:
+        """Put a message in; return False if that was the last one for now. Never blocks. Loop side."""
+        with self._condition:
+            if self._reason is None:
+                cost_bytes = size_bytes + MESSAGE_OVERHEAD_BYTES
+                self._messages.append((message, cost_bytes))
+                self._held_bytes += cost_bytes
+                if self._held_bytes > self._high_water_bytes:  # only `take` says otherwise, and then tells the loop
+                    self._is_full = True
+                self._condition.notify()
+            return not self._is_full
+
+    def close(self, reason: Exception) -> None:
+        """Say that no message will come any more: `take` raises ``reason`` after what is there. Loop side, once."""
+        with self._condition:
+            if self._reason is None:
+                self._reason = reason
+            self._condition.notify_all()
+
+    # ---- Thread side --------------------------------------------------------------------------------------------
+
+    def take(self, timeout_s: float | None) -> T | None:
+        """Return the next message, waiting for it; None when the time is up. Thread side.
+
+        What ``on_room`` raises (a loop that has ended) is not raised here: the message is there.
+
+        Raises:
+            Exception: the reason, once all that came before it has been taken; or that the loop has ended.
+        """
+        with self._condition:
+            if not wait(self._condition, self._link, self._has_news, timeout_s):
+                return None
+            if not self._messages:
+                raise self._reason or RuntimeError("there is no message")
+            message, cost_bytes = self._messages.popleft()
+            self._held_bytes -= cost_bytes
+            # Half empty, so that a fast sender and a slow reader do not wake each other for every message.
+            has_room = self._is_full and self._held_bytes <= self._high_water_bytes // 2
+            if has_room:
+                self._is_full = False
+        if has_room:
+            with suppress(Exception):  # the next call finds out why nothing more will come
+                self._on_room()
+        return message
+
+    def _has_news(self) -> bool:
+        return bool(self._messages) or self._reason is not None
