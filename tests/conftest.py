@@ -7,6 +7,7 @@ finalizers: an unraisable exception, and one that ends a thread, fail the test. 
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Iterator
 
 import anyio
@@ -19,6 +20,12 @@ from tests.leaks import leaks_since, take_snapshot
 # The same examples in every run: a failure is never a matter of luck. ``--hypothesis-profile=default`` searches anew.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("steady")
+
+
+def pytest_configure() -> None:
+    """See that SIGINT works: a shell starts what runs in the background with it ignored, and servers inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
