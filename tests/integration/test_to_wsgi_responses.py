@@ -158,8 +158,8 @@ def test_a_file_sent_by_its_path_arrives_octet_by_octet(hosted: Hosted, method: 
 def test_a_content_length_that_is_no_number_is_refused(hosted: Hosted) -> None:
     begin = len(hosted.journal("read"))
     with Connection(hosted.server) as connection:
+        # Without a body behind it: werkzeug, finding octets that nobody has read, waits for ten million of them (3.1).
         connection.send_head("POST", "/digest?id=none", [("Content-Length", "1_0"), *_CLOSE])
-        connection.send(b"0123456789")
         answer = connection.read_to_end()
 
     assert b" 400 " in answer.split(b"\r\n")[0]  # the server's, or the bridge's
