@@ -44,15 +44,21 @@ def check_address(launch: Launch) -> None:
 
 
 def hand_over(plan: Plan) -> NoReturn:
-    """Run the server's command in place of this process; where that cannot be (Windows), wait for it and exit alike."""
+    """Run the server's command in place of this process; where that cannot be (Windows), wait for it and exit alike.
+
+    Raises:
+        ConfigurationError: the command cannot be run.
+    """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
     environment = {**os.environ, **plan.variables}
-    if os.name == "posix":
-        os.execvpe(plan.command[0], list(plan.command), environment)  # noqa: S606 - no shell: the arguments as they are
     try:
+        if os.name == "posix":
+            os.execvpe(plan.command[0], list(plan.command), environment)  # noqa: S606 - no shell: arguments as they are
         sys.exit(subprocess.call(plan.command, env=environment))  # noqa: S603
+    except OSError as error:
+        raise ConfigurationError(f"{plan.command[0]} cannot be run: {error.strerror}; is it whole?") from error
     except KeyboardInterrupt:  # the server got it too, and has ended
         sys.exit(130)
 

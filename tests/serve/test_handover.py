@@ -213,3 +213,10 @@ def test_without_exec_the_exit_code_is_the_servers(
 
     assert caught.value.code == code
     assert calls == [(plan.command, {**os.environ, **plan.variables})]
+
+
+def test_a_command_that_cannot_be_run_is_said(plan: Plan) -> None:
+    broken = SimpleNamespace(variables={}, command=["/nowhere/uvicorn"])
+
+    with pytest.raises(ConfigurationError, match=r"^/nowhere/uvicorn cannot be run: No such file or directory"):
+        hand_over(broken)  # type: ignore[arg-type]
