@@ -46,12 +46,14 @@ class RequestRefused(BridgeError):
     Attributes:
         status: the HTTP status code of the answer.
         reason: one sentence for the client, without any value taken from the request.
+        headers: fields that the answer must have besides, as pairs of ``str``.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(f"{status}: {reason}")
         self.status = status
         self.reason = reason
+        self.headers = headers
 
 
 class BadRequest(RequestRefused):

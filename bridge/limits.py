@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-_AT_LEAST_ONE = frozenset({"workers", "response_memory_bytes", "body_piece_bytes"})
+_AT_LEAST_ONE = frozenset({"workers", "response_memory_bytes", "body_piece_bytes", "websocket_queue_bytes"})
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -87,6 +87,28 @@ class Limits:
     disconnect_grace_s: float | None = None
     """An ASGI application that goes on for this long after its client has left is cancelled; by default it never is,
     like under uvicorn: it has been told, and may have work to finish."""
+
+    websockets: int = 1000
+    """WebSocket connections at once; the next handshake is answered 503. Each one of a WSGI application has a thread of
+    its own, besides ``workers``; those of an ASGI application have none."""
+
+    websocket_message_bytes: int | None = 16 * MIB
+    """A larger message of a client (after decompression) closes its connection with 1009. 16 MiB is what uvicorn has.
+    For ASGI applications on WSGI servers; ASGI servers have a limit of their own."""
+
+    websocket_queue_bytes: int = 1 * MIB
+    """While more than this has come and was not received by the application, no more is read from the connection; while
+    more than this is unsent, the application's ``send`` waits."""
+
+    websocket_ping_s: float | None = 20.0
+    """How often clients are pinged, by ASGI applications on WSGI servers. 20 s is what uvicorn and websockets have, and
+    less than what proxies take for idle."""
+
+    websocket_pong_s: float = 20.0
+    """A client that has not answered a ping for this long counts as gone."""
+
+    websocket_close_s: float = 5.0
+    """How long the client's answer to a closing frame is awaited before the connection is cut."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

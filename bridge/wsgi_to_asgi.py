@@ -50,6 +50,8 @@ class Statistics:
     bytes_held: int
     """Bytes of request bodies in memory and of responses not yet sent."""
     streams_open: int
+    websockets: int
+    """WebSocket connections under way."""
     refused: int
     """Requests answered by the adapter itself (400, 408, 413, 503) since it was made."""
     stuck: int
@@ -106,7 +108,9 @@ class WSGIToASGI:
         on_error: ``"raise"`` lets the application's exceptions rise to the server and its middleware, which answer
             500 and report; ``"respond"`` logs them and answers a plain 500 here.
         errors: where ``wsgi.errors`` goes: a text stream or a logger; by default ``sys.stderr``.
-        websocket_denial_status: the answer to WebSocket handshakes, where the server lets one choose (else 403).
+        websocket_denial_status: the answer to WebSocket handshakes where WebSockets are switched off
+            (``Limits.websockets`` is 0, or the extra ``websocket`` is not installed), if the server lets one choose
+            (else 403).
         on_startup: hook or hooks for the lifespan startup: called with no argument, or with the ``state`` dict if
             they take one. Coroutine functions run on the loop, others on a worker thread.
         on_shutdown: likewise, run after all requests have ended.
@@ -170,6 +174,10 @@ class WSGIToASGI:
             pool=pool,
             # Writing to the page cache is quick; two threads keep the disk busy and the loop free.
             spool_pool=WorkerPool(workers=2, queue=100_000, idle_s=limits.worker_idle_s, name="bridge-spool"),
+            # Two at the least: the only worker of a pool would stay for good.
+            websocket_pool=WorkerPool(
+                workers=max(2, limits.websockets), queue=0, idle_s=limits.worker_idle_s, name="bridge-websocket"
+            ),
         )
         self._websocket_denial_status = websocket_denial_status
         self._on_startup = hooks_from(on_startup)
@@ -196,6 +204,7 @@ class WSGIToASGI:
             requests=len(hosting.live),
             bytes_held=hosting.bytes_held(),
             streams_open=hosting.streams_open(),
+            websockets=len(hosting.websockets),
             refused=hosting.refused,
             stuck=hosting.pool.stuck_count(hosting.limits.stuck_s),
         )
@@ -232,7 +241,7 @@ class WSGIToASGI:
                 drain=self.drain,
             )
         elif kind == "websocket":
-            await self._refuse_websocket(scope, receive, send)
+            await self._serve_websocket(scope, receive, send)
         else:
             raise ServerError(
                 f"a WSGI application was asked to serve a scope of type {kind!r}; the bridge knows http, websocket and "
@@ -251,15 +260,24 @@ class WSGIToASGI:
             self._port, self._ports = port, ports
         return port
 
-    async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._hosting.limits.websockets == 0:
+            await self._refuse_websocket(scope, receive, send, "This application does not speak WebSocket.")
+            return
+        try:
+            from bridge.websocket.wsgi_hosting.session import Session  # noqa: PLC0415 - needs the extra
+        except ImportError as error:
+            await self._refuse_websocket(scope, receive, send, str(error))
+            return
+        await Session(self._hosting, scope, receive, send, self._current_port()).run()
+
+    async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send, reason: str) -> None:
         """Refuse the handshake (W-149)."""
         if (await receive())["type"] != messages.WEBSOCKET_CONNECT:
             return  # the client has left already
-        logger.warning("%s: websocket refused: the application is a WSGI one", ascii(scope.get("path") or ""))
+        logger.warning("%s: websocket refused: %s", ascii(scope.get("path") or ""), reason)
         if messages.DENIAL_RESPONSE in (scope.get("extensions") or {}):
-            for message in messages.websocket_denial(
-                self._websocket_denial_status, "This application does not speak WebSocket."
-            ):
+            for message in messages.websocket_denial(self._websocket_denial_status, reason):
                 await send(message)
         else:
             await send(messages.websocket_close())
@@ -271,16 +289,22 @@ class WSGIToASGI:
         with the stack of their threads, and left alone: the threads are daemons and do not keep the process alive.
         """
         hosting = self._hosting
+        for websocket in tuple(hosting.websockets):
+            websocket.leave()
         with anyio.move_on_after(hosting.limits.shutdown_s):
-            while hosting.live:  # noqa: ASYNC110 - requests may run on other loops, where no event reaches this one
+            while hosting.live or hosting.websockets:  # noqa: ASYNC110 - requests may run on other loops, where no event reaches this one
                 await anyio.sleep(_DRAIN_LOOK_S)
-        for exchange in tuple(hosting.live):
+        for exchange in (*hosting.live, *hosting.websockets):
             logger.error("%s is still running %.1f s after shutdown began", repr(exchange), hosting.limits.shutdown_s)
-        for stuck in hosting.pool.stuck(0) if hosting.live else ():
+        for stuck in (
+            *(hosting.pool.stuck(0) if hosting.live else ()),
+            *(hosting.websocket_pool.stuck(0) if hosting.websockets else ()),
+        ):
             logger.error(
                 "thread %s runs %s since %.1f s:\n%s", stuck.thread_name, repr(stuck.job), stuck.busy_s, stuck.stack
             )
         hosting.spool_pool.close(0 if hosting.live else _POOL_CLOSE_S)
+        hosting.websocket_pool.close(0 if hosting.websockets else _POOL_CLOSE_S)
         if self._has_own_pool:
             hosting.pool.close(0 if hosting.live else _POOL_CLOSE_S)
 

@@ -40,10 +40,12 @@ ARROWS: dict[str, set[str]] = {
     "asgi_to_wsgi": {
         *["translate", "_runtime", "_asgi_hosting", "observing", "detect", "_options", "errors", "types", "limits"],
     },
-    "websocket": {"translate", "_runtime", "errors", "types", "limits"},
+    "websocket": {
+        *["translate", "_runtime", "_wsgi_hosting", "_asgi_hosting", "observing", "errors", "types", "limits"],
+    },
     "lifespan": {"translate", "_runtime", "errors", "types", "limits"},
     "wsgi_to_asgi": {
-        *["translate", "_runtime", "_wsgi_hosting", "lifespan", "observing", "detect", "_options", "errors", "types"],
+        *["translate", "_runtime", "_wsgi_hosting", "websocket", "lifespan", "observing", "detect", "_options", "errors", "types"],
         "limits",
     },
     "dual": {"wsgi_to_asgi", "asgi_to_wsgi", "detect", "types", "limits"},
@@ -77,7 +79,7 @@ ARROWS: dict[str, set[str]] = {
 
 PURE_STANDARD_LIBRARY = {
     *["__future__", "base64", "binascii", "collections", "dataclasses", "enum", "functools", "ipaddress", "itertools"],
-    *["http", "operator", "re", "string", "types", "typing", "urllib"],
+    *["hashlib", "http", "operator", "re", "string", "types", "typing", "urllib"],
 }
 """What `bridge.translate` may use: nothing in it knows of threads, loops, sockets, files, the clock or logging."""
 

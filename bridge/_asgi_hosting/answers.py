@@ -10,11 +10,16 @@ from bridge.types import Environ, StartResponse
 
 
 def plain_response(
-    environ: Environ, start_response: StartResponse, status: int, sentence: str, retry_after_s: int
+    environ: Environ,
+    start_response: StartResponse,
+    status: int,
+    sentence: str,
+    retry_after_s: int,
+    extra: tuple[tuple[str, str], ...] = (),
 ) -> Iterable[bytes]:
     """Answer by ourselves; the sentence names no value of the request."""
     body = sentence.encode("utf-8") + b"\n"
-    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))), *extra]
     if status == 503:  # noqa: PLR2004
         headers.append(("Retry-After", str(retry_after_s)))
     start_response(status_from_code(status), headers)

@@ -57,7 +57,7 @@ def serve(host: Host, environ: Environ, start_response: StartResponse) -> Iterab
         if isinstance(error, RequestRefused) and (servant is None or servant.is_refused):  # not the application's own
             host.refused += 1
             _report_refusal(host, environ, servant, error)
-            return plain_response(environ, start_response, error.status, error.reason, retry_after_s)
+            return plain_response(environ, start_response, error.status, error.reason, retry_after_s, error.headers)
         if servant is None:
             record = new_record(host, *_target(environ))
             if record is not None:

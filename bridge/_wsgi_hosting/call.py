@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context, ContextVar
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from bridge._runtime.body import BodyStream, FileSource, Source
 from bridge._wsgi_hosting.error_stream import ErrorStream
 from bridge._wsgi_hosting.files import FileWrapper, message_for_file
 from bridge._wsgi_hosting.hosting import describe, log_lines, logger
+from bridge._wsgi_hosting.loop_side import LoopSide
 from bridge._wsgi_hosting.offers import Offers
 from bridge.errors import ApplicationError, ApplicationTypeError, ClientDisconnected, ClientTimeout
 from bridge.translate import messages
@@ -22,9 +23,6 @@ from bridge.translate.environ import environ_from_scope
 from bridge.translate.headers import BodyFraming
 from bridge.translate.response import COMPLETE, HELD, ResponseState
 from bridge.types import Environ, ExcInfo
-
-if TYPE_CHECKING:
-    from bridge._wsgi_hosting.exchange import Exchange
 
 
 class Mark(Enum):
@@ -65,7 +63,7 @@ class WSGICall:
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: LoopSide,
         headers: Iterable[tuple[bytes, bytes]],
         framing: BodyFraming,
         source: Source,
@@ -88,7 +86,7 @@ class WSGICall:
         return repr(self._exchange)
 
     @property
-    def exchange(self) -> Exchange:
+    def exchange(self) -> LoopSide:
         """The loop's side of this request."""
         return self._exchange
 

@@ -33,6 +33,14 @@ class TextSink(Protocol):
         ...
 
 
+class OpenWebSocket(Protocol):
+    """A WebSocket connection under way."""
+
+    def leave(self) -> None:
+        """Close it, because the server is shutting down. Loop."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Hosting:
     """The application, the deployer's choices, and the books. Everything but the books is constant."""
@@ -49,12 +57,15 @@ class Hosting:
     errors: TextSink | logging.Logger | None
     pool: WorkerPool
     spool_pool: WorkerPool
+    websocket_pool: WorkerPool
+    """A thread for each WebSocket."""
     base_environ: Environ = field(init=False)
 
     # The books. The sets are changed by loop threads only, one element at a time, which is atomic.
     live: set[Exchange] = field(default_factory=set["Exchange"], init=False)
     fast_uploads: set[Exchange] = field(default_factory=set["Exchange"], init=False)
     """Requests whose large body is streamed because it came fast."""
+    websockets: set[OpenWebSocket] = field(default_factory=set["OpenWebSocket"], init=False)
     refused: int = field(default=0, init=False)
     observers: list[Observer] = field(default_factory=list["Observer"], init=False)
 

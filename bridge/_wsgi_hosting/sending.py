@@ -6,16 +6,14 @@ being transmitted (PEP 3333, "Buffering and Streaming"), and ten thousand small 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bridge._wsgi_hosting.call import END, SENT_WHOLE
 from bridge._wsgi_hosting.hosting import logger
+from bridge._wsgi_hosting.loop_side import Sending
 from bridge.errors import ClientDisconnected
 from bridge.translate import messages
 from bridge.types import Message
-
-if TYPE_CHECKING:
-    from bridge._wsgi_hosting.exchange import Exchange
 
 # Joining larger blocks costs more than the event it saves.
 _JOIN_UP_TO_BYTES = 64 * 1024
@@ -33,7 +31,7 @@ def is_complete(items: list[Any]) -> bool:
     return END in items or SENT_WHOLE in items
 
 
-async def send_whole(exchange: Exchange, start: Message, body: bytes) -> None:
+async def send_whole(exchange: Sending, start: Message, body: bytes) -> None:
     """Send a response that is in one piece."""
     exchange.is_started = exchange.is_ended = True
     try:
@@ -43,7 +41,7 @@ async def send_whole(exchange: Exchange, start: Message, body: bytes) -> None:
         _failed(exchange, error)
 
 
-async def send_items(exchange: Exchange, items: list[Any]) -> None:
+async def send_items(exchange: Sending, items: list[Any]) -> None:
     """Send what was handed over, small blocks joined; nothing more once the client is gone."""
     blocks: list[bytes] = []
     size_bytes = 0
@@ -82,7 +80,7 @@ def _joined(blocks: list[bytes]) -> bytes:
     return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 
-async def _send_other(exchange: Exchange, item: Any) -> None:
+async def _send_other(exchange: Sending, item: Any) -> None:
     if item is SENT_WHOLE:
         exchange.is_ended = True
     elif item["type"] == messages.EARLY_HINT:
@@ -94,7 +92,7 @@ async def _send_other(exchange: Exchange, item: Any) -> None:
     exchange.outflow.sent(1, 0)
 
 
-async def _send_hint(exchange: Exchange, message: Message) -> None:
+async def _send_hint(exchange: Sending, message: Message) -> None:
     try:
         await exchange.send(message)
     except OSError:
@@ -103,7 +101,7 @@ async def _send_hint(exchange: Exchange, message: Message) -> None:
         logger.debug("%s: the server refused an early hint: %s", repr(exchange), repr(error))
 
 
-def _failed(exchange: Exchange, error: OSError) -> None:
+def _failed(exchange: Sending, error: OSError) -> None:
     """Take an ``OSError`` from ``send`` for the client's disconnect (ASGI HTTP 2.4; W-139)."""
     logger.debug("%s: send() raised %s; taken as the client's disconnect", repr(exchange), repr(error))
     if not exchange.is_gone:

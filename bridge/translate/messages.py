@@ -22,7 +22,15 @@ LIFESPAN_STARTUP_COMPLETE = "lifespan.startup.complete"
 LIFESPAN_STARTUP_FAILED = "lifespan.startup.failed"
 LIFESPAN_SHUTDOWN_COMPLETE = "lifespan.shutdown.complete"
 LIFESPAN_SHUTDOWN_FAILED = "lifespan.shutdown.failed"
+
 WEBSOCKET_CONNECT = "websocket.connect"
+WEBSOCKET_ACCEPT = "websocket.accept"
+WEBSOCKET_RECEIVE = "websocket.receive"
+WEBSOCKET_SEND = "websocket.send"
+WEBSOCKET_CLOSE = "websocket.close"
+WEBSOCKET_DISCONNECT = "websocket.disconnect"
+DENIAL_START = "websocket.http.response.start"
+DENIAL_BODY = "websocket.http.response.body"
 
 
 def request(body: bytes, *, more_body: bool) -> Message:
@@ -90,11 +98,40 @@ def plain_response(
 def websocket_denial(status: int, sentence: str) -> tuple[Message, Message]:
     """Return start and body of a denial response (ASGI Extensions "Websocket Denial Response")."""
     start, body = plain_response(status, sentence)
-    start["type"] = "websocket.http.response.start"
-    body["type"] = "websocket.http.response.body"
+    start["type"] = DENIAL_START
+    body["type"] = DENIAL_BODY
     return start, body
 
 
-def websocket_close() -> Message:
-    """Refuse a handshake; the client sees 403 (ASGI WebSocket "Close - send event")."""
-    return {"type": "websocket.close"}
+def websocket_close(code: int | None = None, reason: str = "") -> Message:
+    """ASGI WebSocket "Close - send event"; before the accept it refuses the handshake, and the client sees 403."""
+    return {"type": WEBSOCKET_CLOSE} if code is None else {"type": WEBSOCKET_CLOSE, "code": code, "reason": reason}
+
+
+def websocket_accept(subprotocol: str | None, headers: HeaderPairs) -> Message:
+    """ASGI WebSocket "Accept - send event"."""
+    return {"type": WEBSOCKET_ACCEPT, "subprotocol": subprotocol, "headers": headers}
+
+
+def websocket_send(data: str | bytes) -> Message:
+    """ASGI WebSocket "Send - send event"."""
+    if isinstance(data, str):
+        return {"type": WEBSOCKET_SEND, "text": data}
+    return {"type": WEBSOCKET_SEND, "bytes": data}
+
+
+def websocket_receive(data: str | bytes) -> Message:
+    """ASGI WebSocket "Receive - receive event"."""
+    if isinstance(data, str):
+        return {"type": WEBSOCKET_RECEIVE, "text": data}
+    return {"type": WEBSOCKET_RECEIVE, "bytes": data}
+
+
+def websocket_disconnect(code: int, reason: str) -> Message:
+    """ASGI WebSocket "Disconnect - receive event"."""
+    return {"type": WEBSOCKET_DISCONNECT, "code": code, "reason": reason}
+
+
+def denial_from_response(message: Message) -> Message:
+    """Return the event of a denial response with the content of one of an HTTP response."""
+    return {**message, "type": DENIAL_START if message["type"] == RESPONSE_START else DENIAL_BODY}

@@ -1,0 +1,80 @@
+"""The call of a WSGI application for a WebSocket: an ordinary call, whose environ offers the connection."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from contextvars import Context
+from typing import TYPE_CHECKING
+
+from bridge._runtime.body import BodyStream, MemorySource
+from bridge._wsgi_hosting.call import WSGICall
+from bridge._wsgi_hosting.error_stream import ErrorStream
+from bridge.translate.headers import NO_BODY_FIELDS
+from bridge.translate.websocket_environ import environ_from_websocket_scope
+from bridge.types import Environ
+from bridge.websocket.wsgi_hosting.native import WebSocket
+
+if TYPE_CHECKING:
+    from bridge.websocket.wsgi_hosting.session import Session
+
+WIRE_KEY = "werkzeug.socket"
+NATIVE_KEY = "wsgi.websocket"
+
+
+class _ApplicationEnd(socket.socket):
+    """The application's end of the wire.
+
+    It is closed when nobody has it any more, not before: a thread of the application may still be reading from it, and
+    the number of a closed descriptor is soon somebody else's.
+    """
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def wire_pair() -> tuple[socket.socket, socket.socket]:
+    """Return the application's end and the loop's end of a new wire."""
+    near, far = socket.socketpair()
+    return _ApplicationEnd(near.family, near.type, near.proto, near.detach()), far
+
+
+class WebSocketCall(WSGICall):
+    """One call of the application: a job for a thread of its own."""
+
+    def __init__(self, session: Session, near: socket.socket, key: str, context: Context) -> None:
+        super().__init__(session, (), NO_BODY_FIELDS, MemorySource(b""), None, context)
+        self._session = session
+        self._near: socket.socket | None = near
+        self._key = key
+
+    def _answer(self) -> None:
+        try:
+            super()._answer()
+        finally:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """End the wire from the application's side: what it wrote is still read. Before the outcome is told."""
+        near, self._near = self._near, None
+        if near is not None:
+            with suppress(OSError):
+                near.shutdown(socket.SHUT_RDWR)
+
+    def _environ(self) -> Environ:
+        session = self._session
+        hosting, scope = session.hosting, session.original_scope
+        environ = environ_from_websocket_scope(
+            scope, key=self._key, options=hosting.environ_options, base=hosting.base_environ
+        )
+        environ["wsgi.input"] = BodyStream(self._source)
+        environ["wsgi.errors"] = ErrorStream(hosting.errors)
+        environ["bridge.scope"] = scope
+        environ["bridge.client_disconnected"] = session.client_disconnected
+        state = scope.get("state")
+        if state is not None:
+            environ["bridge.state"] = state
+        environ[WIRE_KEY] = self._near
+        environ[NATIVE_KEY] = WebSocket(session, environ)
+        environ["wsgi.websocket_version"] = WebSocket.version
+        return environ

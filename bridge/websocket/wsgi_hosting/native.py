@@ -1,0 +1,240 @@
+"""``environ["wsgi.websocket"]``: a WebSocket as an object with blocking methods.
+
+It has the methods and attributes of gevent-websocket's, so that applications written for that (bottle-websocket,
+``geventwebsocket.Resource``) run unchanged; it speaks ASGI events and no frames. All of it may be called by any thread
+but the event loop's.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bridge.errors import ApplicationError, ApplicationTypeError, ClientDisconnected, ClientTimeout
+from bridge.translate import messages
+from bridge.translate.closing import NORMAL, checked_close
+from bridge.translate.fields import checked_fields
+from bridge.types import Environ, Message
+
+if TYPE_CHECKING:
+    from bridge.websocket.wsgi_hosting.session import Session
+
+_RULE = "wsgi.websocket"
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An ASGI event for the server, from a thread."""
+
+    message: Message
+    size_bytes: int
+
+
+def _gone(session: Session) -> ClientDisconnected:
+    """Make the error for whoever uses a WebSocket after its end."""
+    error_type = _error_type()
+    return error_type(f"the WebSocket is closed (code {session.close_code})")
+
+
+def _error_type() -> type[ClientDisconnected]:
+    """Return `ClientDisconnected`, or one that is gevent-websocket's error too, where an application knows that."""
+    theirs = getattr(sys.modules.get("geventwebsocket.exceptions"), "WebSocketError", None)
+    if theirs is None:
+        return ClientDisconnected
+    both = _error_types.get(theirs)
+    if both is None:
+        both = _error_types[theirs] = type("WebSocketClosed", (ClientDisconnected, theirs), {})
+    return both
+
+
+_error_types: dict[type[Exception], type[ClientDisconnected]] = {}
+
+
+class WebSocket:
+    """One WebSocket connection, for the WSGI application.
+
+    The handshake is accepted by the first `receive` or `send` (or `accept`); an application that uses neither and
+    answers like to any request refuses it with that answer.
+
+    Attributes:
+        environ: the environ of the handshake.
+    """
+
+    version = "13"
+
+    def __init__(self, session: Session, environ: Environ) -> None:
+        self.environ = environ
+        self._session = session
+        self._lock = threading.Lock()
+        self._has_accepted = False
+        self._has_closed = False
+        self._has_lost_one = False
+        self._has_told_end = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open" if self._has_accepted else "not accepted"
+        return f"<WebSocket {self.path!a}: {state}>"
+
+    # ---- What is known --------------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether either end has closed, or the client is lost."""
+        return self._has_closed or self._session.close_code is not None
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the close, by either end; 1005 without one, 1006 for a lost client, None while it is open."""
+        return self._session.close_code
+
+    @property
+    def close_reason(self) -> str:
+        """The reason that came with the code."""
+        return self._session.close_reason
+
+    @property
+    def path(self) -> str:
+        """``PATH_INFO`` of the handshake."""
+        return str(self.environ.get("PATH_INFO", ""))
+
+    @property
+    def origin(self) -> str | None:
+        """The Origin field of the handshake."""
+        return self.environ.get("HTTP_ORIGIN")
+
+    @property
+    def protocol(self) -> str | None:
+        """The subprotocols the client has offered, as it has sent them."""
+        return self.environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL")
+
+    # ---- What may be done -----------------------------------------------------------------------------------------
+
+    def accept(self, subprotocol: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Complete the handshake, with a subprotocol that the client has offered and more header fields.
+
+        Raises:
+            ApplicationError: it has been accepted, or the connection was used as ``werkzeug.socket``.
+            ApplicationValueError: a field that cannot be sent, or a subprotocol that was not offered.
+            ClientDisconnected: the client has left.
+        """
+        with self._lock:
+            if self._has_accepted:
+                raise ApplicationError("the handshake has been completed already", rule=_RULE)
+            self._accept(subprotocol, list(headers))
+
+    def _accept(self, subprotocol: str | None, headers: list[tuple[str, str]]) -> None:
+        """With the lock held."""
+        offered = self._session.scope.get("subprotocols") or ()
+        if subprotocol is not None and subprotocol not in offered:
+            raise ApplicationError(
+                f"the client has not offered the subprotocol {subprotocol!r}", rule="RFC 6455, section 4.2.2"
+            )
+        pairs = checked_fields(headers, drop_hop_by_hop=False, strict=False)[0]
+        self._session.claim("native")
+        self._has_accepted = True
+        self._put(messages.websocket_accept(subprotocol, pairs), 0)
+
+    def receive(self, timeout: float | None = None) -> str | bytes | None:
+        """Return the next message, waiting for it: text is ``str``, else it is ``bytes``.
+
+        Args:
+            timeout: seconds to wait at the most.
+
+        Returns:
+            The message; None when the connection is over (once), or when the time is up.
+
+        Raises:
+            ClientDisconnected: at the second call after the end.
+        """
+        try:
+            self._open()
+            return self._session.mailbox.take(timeout)
+        except ClientDisconnected:
+            if self._has_told_end:
+                raise _gone(self._session) from None
+            self._has_told_end = True
+            return None
+
+    read_message = receive
+
+    def send(self, message: str | bytes | bytearray | memoryview, binary: bool | None = None) -> None:
+        """Send a message; return when it is on its way. Waits while too much is unsent.
+
+        Args:
+            message: text is sent as text, anything else as octets.
+            binary: makes octets of text or text of octets (UTF-8).
+
+        Raises:
+            ApplicationTypeError: neither text nor octets.
+            ClientDisconnected: the connection is over. The first message that comes too late is lost without a word,
+                as on a socket.
+            ClientTimeout: the client has taken no byte for ``Limits.response_wait_s``.
+        """
+        data = _data_from(message, binary)
+        try:
+            self._open()
+            if self._has_closed:
+                raise _gone(self._session)
+            self._put(messages.websocket_send(data), len(data))
+        except ClientDisconnected:
+            if self._has_lost_one:
+                raise _gone(self._session) from None
+            self._has_lost_one = True
+            return
+        limit_s = self._session.hosting.limits.response_wait_s
+        try:
+            in_time = self._session.outflow.wait_for_room(limit_s)
+        except ClientDisconnected:  # it has been handed over; the next one finds out
+            self._has_lost_one = True
+            return
+        if not in_time:
+            reason = ClientTimeout(f"the client took no byte for {limit_s} s")
+            self._session.give_up(reason)
+            raise reason
+
+    def close(self, code: int = NORMAL, message: str | bytes = "") -> None:
+        """Close the connection, or refuse a handshake that was not accepted (the client sees 403). Does not wait.
+
+        Raises:
+            ApplicationValueError: a code or reason that must not be sent.
+        """
+        reason = message.decode("utf-8", "replace") if isinstance(message, bytes) else message
+        code, reason = checked_close(code, reason)
+        with self._lock:
+            if self.closed:
+                return
+            if not self._has_accepted:
+                self._session.claim("native")
+            self._has_closed = True
+        with suppress(ClientDisconnected):
+            self._put(messages.websocket_close(code, reason), 0)
+
+    def _open(self) -> None:
+        """Accept, if that has not been done."""
+        if not self._has_accepted:
+            with self._lock:
+                if self._has_closed:
+                    raise _gone(self._session)
+                if not self._has_accepted:
+                    self._accept(None, [])
+
+    def _put(self, message: Message, size_bytes: int) -> None:
+        self._session.outflow.put((Outgoing(message, size_bytes),), size_bytes)
+
+
+def _data_from(message: Any, binary: bool | None) -> str | bytes:
+    if isinstance(message, str):
+        if binary:
+            return message.encode("utf-8")
+        return message
+    if isinstance(message, bytes):
+        octets = message
+    elif isinstance(message, bytearray | memoryview):
+        octets = bytes(message)  # pyright: ignore[reportUnknownArgumentType]
+    else:
+        raise ApplicationTypeError(f"send() got a {type(message).__name__}; it takes str or bytes", rule=_RULE)
+    return octets.decode("utf-8") if binary is False else octets
