@@ -16,13 +16,15 @@ from typing import Literal, TypedDict, Unpack, cast
 from bridge._asgi_hosting.entering import refuse_eventlet
 from bridge._asgi_hosting.host import Host
 from bridge._asgi_hosting.hosting import Hosting
-from bridge._asgi_hosting.servant import serve
+from bridge._asgi_hosting.servant import Servant, refuse, serve
 from bridge._options import check_choice
 from bridge._runtime.portals import own_portal, shared_portal
 from bridge._runtime.processes import PerProcess
 from bridge.detect import is_two_step, protocol_of, single_callable
+from bridge.errors import RequestRefused
 from bridge.limits import Limits
 from bridge.observing import Observer
+from bridge.translate.websocket_handshake import asks_for_websocket
 from bridge.types import AnyASGIApp, ASGIApp, Environ, StartResponse, WSGIApp
 
 
@@ -36,8 +38,10 @@ class HostStatistics:
     """Requests whose response is not complete."""
     background: int
     """Requests that have been answered, or abandoned by their client, whose application still runs."""
+    websockets: int
+    """WebSocket connections that are open, or whose application still runs."""
     refused: int
-    """Requests answered by the adapter itself (400, 413, 503)."""
+    """Requests answered by the adapter itself (400, 413, 426, 501, 503)."""
     stuck: int
     """Request threads that wait for an application which has not begun its response for ``Limits.stuck_s``."""
     failed_in_background: int
@@ -52,6 +56,7 @@ class ASGIToWSGIOptions(TypedDict, total=False):
     event_loop: Literal["auto", "asyncio", "uvloop", "trio"]
     own_loop: bool
     on_error: Literal["raise", "respond"]
+    websocket_compression: bool
 
 
 class ASGIToWSGI:
@@ -69,6 +74,9 @@ class ASGIToWSGI:
         own_loop: give this adapter an event loop and thread of its own instead of the one of the process.
         on_error: ``"raise"`` lets an application's exceptions rise to the server, which answers 500 and logs them;
             ``"respond"`` logs them and answers a plain 500 here. After the response has begun they always rise.
+        websocket_compression: agree to compress WebSocket messages (permessage-deflate) where the client offers it; it
+            costs memory and time for each connection. What a client sends may be ``limits.websocket_message_bytes``
+            large once decompressed.
 
     Raises:
         TypeError: an argument of a wrong type.
@@ -90,6 +98,7 @@ class ASGIToWSGI:
         event_loop: Literal["auto", "asyncio", "uvloop", "trio"] = "auto",
         own_loop: bool = False,
         on_error: Literal["raise", "respond"] = "raise",
+        websocket_compression: bool = False,
     ) -> None:
         if not callable(app):
             raise TypeError(f"an ASGI application is a callable; {app!r} is not")
@@ -107,6 +116,7 @@ class ASGIToWSGI:
             loop_kind=None if event_loop == "auto" else event_loop,
             find_portal=own_portal if own_loop else shared_portal,
             responds_to_errors=on_error == "respond",
+            compresses_websockets=websocket_compression,
         )
         self._observers = hosting.observers
         self._hosts: PerProcess[Host] = PerProcess(lambda: Host(hosting))
@@ -124,7 +134,10 @@ class ASGIToWSGI:
             LifespanError: the application's startup failed.
             Exception: what the application raised before its response began.
         """
-        return serve(self._hosts.get(), environ, start_response)
+        host = self._hosts.get()
+        if "HTTP_UPGRADE" in environ and asks_for_websocket(environ) and host.limits.websockets:
+            return _serve_websocket(host, environ, start_response)
+        return serve(host, environ, start_response, Servant)
 
     def startup(self) -> None:
         """Start the event loop and run the lifespan startup, if that has not been done in this process; wait for it.
@@ -158,17 +171,28 @@ class ASGIToWSGI:
         """Return a snapshot of this process' requests. Any thread."""
         host = self._hosts.peek()
         if host is None:  # nothing has been made in this process, and nothing is to be made by looking
-            return HostStatistics("not started", requests=0, background=0, refused=0, stuck=0, failed_in_background=0)
+            return HostStatistics(
+                "not started", requests=0, background=0, websockets=0, refused=0, stuck=0, failed_in_background=0
+            )
         live = tuple(host.live)
         requests = sum(not exchange.is_output_over for exchange in live)
         return HostStatistics(
             phase=host.phase.value,
             requests=requests,
-            background=len(live) - requests,
+            background=sum(exchange.is_output_over and not exchange.is_upgraded for exchange in live),
+            websockets=len(host.websockets),
             refused=host.refused,
             stuck=len(host.stuck),
             failed_in_background=host.failed_in_background,
         )
+
+
+def _serve_websocket(host: Host, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    try:
+        from bridge.websocket.asgi_hosting.servant import serve_websocket  # noqa: PLC0415 - needs the extra
+    except ImportError as error:
+        return refuse(host, environ, start_response, RequestRefused(501, str(error)))
+    return serve_websocket(host, environ, start_response)
 
 
 def _release(hosts: PerProcess[Host]) -> None:

@@ -38,14 +38,18 @@ ARROWS: dict[str, set[str]] = {
     "_wsgi_hosting": {"translate", "_runtime", "observing", "errors", "types", "limits"},
     "_asgi_hosting": {"translate", "_runtime", "observing", "errors", "types", "limits"},
     "asgi_to_wsgi": {
-        *["translate", "_runtime", "_asgi_hosting", "observing", "detect", "_options", "errors", "types", "limits"],
+        *["websocket.asgi_hosting", "translate", "_runtime", "_asgi_hosting", "observing", "detect", "_options", "errors", "types", "limits"],
     },
-    "websocket": {
-        *["translate", "_runtime", "_wsgi_hosting", "_asgi_hosting", "observing", "errors", "types", "limits"],
+    "websocket": {"translate", "errors", "types", "limits"},
+    "websocket.wsgi_hosting": {
+        *["websocket", "translate", "_runtime", "_wsgi_hosting", "observing", "errors", "types", "limits"],
+    },
+    "websocket.asgi_hosting": {
+        *["websocket", "translate", "_runtime", "_asgi_hosting", "observing", "errors", "types", "limits"],
     },
     "lifespan": {"translate", "_runtime", "errors", "types", "limits"},
     "wsgi_to_asgi": {
-        *["translate", "_runtime", "_wsgi_hosting", "websocket", "lifespan", "observing", "detect", "_options", "errors", "types"],
+        *["translate", "_runtime", "_wsgi_hosting", "websocket.wsgi_hosting", "lifespan", "observing", "detect", "_options", "errors", "types"],
         "limits",
     },
     "dual": {"wsgi_to_asgi", "asgi_to_wsgi", "detect", "types", "limits"},
@@ -90,8 +94,11 @@ def module_name(path: Path) -> str:
 
 
 def area_of(module: str) -> str:
-    """Return the part of the house a module of ours is in."""
-    return module.split(".")[1] if "." in module else "bridge"
+    """Return the part of the house a module of ours is in; the two directions of WebSockets are two parts."""
+    parts = module.split(".")
+    if parts[1:2] == ["websocket"] and len(parts) > 2 and parts[2] in ("wsgi_hosting", "asgi_hosting"):
+        return f"websocket.{parts[2]}"
+    return parts[1] if len(parts) > 1 else "bridge"
 
 
 def imports_of(path: Path) -> Iterator[str]:

@@ -60,6 +60,7 @@ class Exchange:
     """
 
     has_begun = False
+    is_upgraded = False  # the connection speaks another protocol now
     is_answered = False
     is_refused = False
     is_output_over = False
@@ -136,8 +137,7 @@ class Exchange:
                 returned = await app(self.scope, receive, send)
             if returned is not None:
                 logger.warning("%s: the application returned %s; None is expected", repr(self), type(returned).__name__)
-            if not self.is_answered and not self._is_gone:
-                self._returned_unanswered()
+            self._app_returned()
         except BaseException as error:
             self._app_raised(error)
             if isinstance(error, anyio.get_cancelled_exc_class()):
@@ -149,13 +149,18 @@ class Exchange:
             self._work = None
             self._receiving = self._turns = None  # all is over, and they hold each other
 
+    def leave(self) -> None:
+        """The host begins to close: requests are waited for, so there is nothing to do."""
+
     def cancel(self) -> None:
         """Cancel the application's task."""
         if self._work is not None:
             self._work.cancel()
 
-    def _returned_unanswered(self) -> None:
-        """The application has returned before its response was complete (A-083, A-084)."""
+    def _app_returned(self) -> None:
+        """The application has returned; that is an error before its response is complete (A-083, A-084)."""
+        if self.is_answered or self._is_gone:
+            return
         response = self.response
         if response.is_whole:  # all that Content-Length announced has been sent
             self._complete()

@@ -17,7 +17,7 @@ from contextlib import suppress
 from contextvars import Context
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 
@@ -36,6 +36,18 @@ if TYPE_CHECKING:
 
 _MARGIN_S = 5.0
 """What a thread waits beyond the limits of the loop, which may be busy."""
+
+
+class OpenWebSocket(Protocol):
+    """A WebSocket connection. Loop."""
+
+    def look(self, now_s: float) -> None:
+        """Do what the time asks for; called now and then, with `time.monotonic`."""
+        ...
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        ...
 
 
 class HostPhase(Enum):
@@ -60,6 +72,8 @@ class Host:
         portal: where the application runs, once the host has entered it.
         live: requests whose application has not returned; some have their response and go on in the background.
         state: the namespace of the lifespan, None where there is no lifespan.
+        websockets: connections whose application runs, or which are not closed yet.
+        has_pulse: somebody calls their `OpenWebSocket.look`.
     """
 
     portal: Portal
@@ -70,6 +84,8 @@ class Host:
         self.phase = HostPhase.NEW
         self.failure: LifespanError | None = None
         self.live: set[Exchange] = set()
+        self.websockets: set[OpenWebSocket] = set()
+        self.has_pulse = False
         self.state: dict[str, Any] | None = None
         self.refused = 0
         self.stuck: set[object] = set()
@@ -294,11 +310,15 @@ class Host:
             return
         self.phase = HostPhase.CLOSING
         self._changed.ring()
+        for exchange in tuple(self.live):
+            exchange.leave()
         self._watch = self.portal.spawn(self._close, Context())
 
     async def _close(self) -> None:
         try:
             await self._drain()
+            for websocket in tuple(self.websockets):
+                websocket.abort()
             if self._lifespan is not None:
                 await self._lifespan.stop(self.limits.shutdown_s, self.limits.cancel_s)
         finally:

@@ -26,4 +26,5 @@ class Hosting:
     """None: what `default_loop_kind` says in the process that serves."""
     find_portal: Callable[[LoopKind], Portal]
     responds_to_errors: bool
+    compresses_websockets: bool
     observers: list[Observer] = field(default_factory=list["Observer"])

@@ -42,22 +42,28 @@ ENVIRON_KEY = "bridge.environ"
 """Where an application finds the WSGI environ in its scope; touching it is its own responsibility (A-040)."""
 
 
-def serve(host: Host, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+def serve(
+    host: Host, environ: Environ, start_response: StartResponse, new_servant: Callable[[Host, Environ], Servant]
+) -> Iterable[bytes]:
     """Serve one request; return its response for the server to iterate over. Request thread.
+
+    Args:
+        host: the application.
+        environ: the request.
+        start_response: the server's.
+        new_servant: `Servant`, or what makes one for another kind of request.
 
     Raises:
         Exception: what the application raised, or what is wrong with it, before the response began.
     """
     servant: Servant | None = None
     try:
-        servant = Servant(host, environ)
+        servant = new_servant(host, environ)
         return servant.serve(start_response)
     except Exception as error:
         retry_after_s = host.limits.retry_after_s
         if isinstance(error, RequestRefused) and (servant is None or servant.is_refused):  # not the application's own
-            host.refused += 1
-            _report_refusal(host, environ, servant, error)
-            return plain_response(environ, start_response, error.status, error.reason, retry_after_s, error.headers)
+            return refuse(host, environ, start_response, error, None if servant is None else servant.record)
         if servant is None:
             record = new_record(host, *_target(environ))
             if record is not None:
@@ -68,12 +74,23 @@ def serve(host: Host, environ: Environ, start_response: StartResponse) -> Iterab
         return plain_response(environ, start_response, 500, "Internal Server Error", retry_after_s)
 
 
-def _report_refusal(host: Host, environ: Environ, servant: Servant | None, refusal: RequestRefused) -> None:
+def refuse(
+    host: Host,
+    environ: Environ,
+    start_response: StartResponse,
+    refusal: RequestRefused,
+    record: Record | None = None,
+) -> Iterable[bytes]:
+    """Answer by ourselves, and tell of it. Request thread."""
+    host.refused += 1
     method, path = _target(environ)
     logger.warning("%s %a refused: %s", method, path, str(refusal))  # a record that is kept keeps no request alive
-    record = servant.record if servant is not None else new_record(host, method, path)
+    record = record or new_record(host, method, path)
     if record is not None:
         record.finish("refused", refusal.status)
+    return plain_response(
+        environ, start_response, refusal.status, refusal.reason, host.limits.retry_after_s, refusal.headers
+    )
 
 
 def _target(environ: Environ) -> tuple[str, str]:
@@ -103,49 +120,56 @@ class Servant:
     is_refused = False
     has_started = False
     file: BinaryIO | None = None
+    record: Record | None = None
+    _exchange: Exchange
     _patience: Patience | None = None
     _is_over = False
 
     def __init__(self, host: Host, environ: Environ) -> None:
-        limits = host.limits
-        portal = host.entered_portal()
-        self._host = host
-        self._portal = portal
-        self.environ = environ
-        self.trailers: list[tuple[str, str]] = []
-        self._body = RequestBody(environ, limits.body_piece_bytes, limits.body_max_bytes)
+        self._prepare(host, environ)
         scope = scope_from_environ(environ)
         scope["extensions"] = extensions_from_environ(environ)
         scope[ENVIRON_KEY] = environ
-        self._gate = portal.new_gate()
         self._exchange = Exchange(host, scope, self._gate, copy_context(), has_body=not self._body.is_empty)
         self.response = self._exchange.response
         self.record = self._exchange.record = new_record(host, scope["method"], scope["path"])
 
+    def _prepare(self, host: Host, environ: Environ) -> None:
+        limits = host.limits
+        self._host = host
+        self._portal = portal = host.entered_portal()
+        self.environ = environ
+        self.trailers: list[tuple[str, str]] = []
+        self._body = RequestBody(environ, limits.body_piece_bytes, limits.body_max_bytes)
+        self._gate = portal.new_gate()
+
     def serve(self, start_response: StartResponse) -> Iterable[bytes]:
         """Wait for the beginning of the response, start it, and return the rest (A-002, A-003, A-071, A-080)."""
-        exchange, response = self._exchange, self.response
         try:
             self._begin()
-            block = self._take()
-            if self.file is not None:
-                return self._file_response(start_response, self.file)
-            self.has_started = True
-            start_response(response.status, response.headers)
-            if block is None:
-                self._is_over = True
-                if response.carries_content:
-                    return WholeResponse([b""])
-                return no_content(self.environ, response.content_length)
-            if exchange.is_output_over and not exchange.outbox and exchange.failure is None:
-                self._is_over = True
-                return WholeResponse([block])
-            return Blocks(self, block)
+            return self._respond(start_response, self._take())
         except BaseException:  # also what a signal or a killed greenlet brings (A-090)
             self.leave()
             if self.file is not None:
                 self.file.close()
             raise
+
+    def _respond(self, start_response: StartResponse, block: bytes | None) -> Iterable[bytes]:
+        """Start the response, of which this is the first block; return the rest."""
+        exchange, response = self._exchange, self.response
+        if self.file is not None:
+            return self._file_response(start_response, self.file)
+        self.has_started = True
+        start_response(response.status, response.headers)
+        if block is None:
+            self._is_over = True
+            if response.carries_content:
+                return WholeResponse([b""])
+            return no_content(self.environ, response.content_length)
+        if exchange.is_output_over and not exchange.outbox and exchange.failure is None:
+            self._is_over = True
+            return WholeResponse([block])
+        return Blocks(self, block)
 
     def _begin(self) -> None:
         if self.record is not None:

@@ -56,6 +56,10 @@ class Line(Protocol):
         """Hand on what comes, again."""
         ...
 
+    def end_writing(self) -> None:
+        """Tell the other end, when all that was written is out, that nothing more will be; it may go on sending."""
+        ...
+
     def end(self) -> None:
         """Close when all that was written is out; nothing is handed on any more, the owner is not told."""
         ...
@@ -135,6 +139,11 @@ class _AsyncioLine(asyncio.Protocol):
             self._is_paused = False
             self._transport.resume_reading()
 
+    def end_writing(self) -> None:
+        if not self._transport.is_closing():
+            with suppress(OSError, RuntimeError):  # the other end is gone; said twice
+                self._transport.write_eof()
+
     def end(self) -> None:
         self._is_silent = True
         self._transport.close()
@@ -156,6 +165,7 @@ class _TrioLine:
         self._is_congested = False
         self._is_writing = False
         self._is_closing = False
+        self._is_ending_writing = False
         self._has_ended = False
         self._may_read = trio.Event()
         self._may_read.set()
@@ -209,9 +219,11 @@ class _TrioLine:
             self._is_writing = False
             if self._is_closing:
                 self._close()
+            elif self._is_ending_writing:
+                self._shut()
 
     def write(self, octets: bytes) -> bool:
-        if self._is_closing:
+        if self._is_closing or self._is_ending_writing:
             return True
         if not self._unsent:
             with suppress(OSError):  # the task finds out, and says so
@@ -241,6 +253,15 @@ class _TrioLine:
 
     def resume(self) -> None:
         self._may_read.set()
+
+    def end_writing(self) -> None:
+        self._is_ending_writing = True
+        if not self._is_writing:
+            self._shut()
+
+    def _shut(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
 
     def end(self) -> None:
         self._owner = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -16,6 +17,7 @@ from bridge.translate.closing import ABNORMAL, INTERNAL_ERROR, checked_close
 
 try:
     from websockets.exceptions import InvalidState, PayloadTooBig
+    from websockets.extensions import Extension
     from websockets.frames import Frame, Opcode
     from websockets.protocol import Protocol, Side, State
 except ImportError as error:
@@ -107,11 +109,13 @@ class FrameEnd:
     Args:
         name: which end this is: a client masks what it sends.
         max_message_bytes: the connection is closed with 1009 by a larger message; None for no limit.
+        extensions: what was agreed on in the handshake, of `websockets.extensions`.
     """
 
-    def __init__(self, name: EndName, *, max_message_bytes: int | None) -> None:
+    def __init__(self, name: EndName, *, max_message_bytes: int | None, extensions: Sequence[Extension] = ()) -> None:
         side = Side.CLIENT if name == "client" else Side.SERVER
         self._protocol = _Frames(side, max_message_bytes)
+        self._protocol.extensions = list(extensions)
         self._is_text = False
         self._pieces: list[str] | list[bytes] = []
         self._has_reported = False
@@ -229,10 +233,10 @@ class FrameEnd:
             return False
         return True
 
-    def fail(self) -> None:
-        """Close because something went wrong at this end (1011)."""
+    def fail(self, reason: str = "") -> None:
+        """Close because something went wrong at this end, or with the other one (1011)."""
         if self.is_open:
-            self._protocol.fail(INTERNAL_ERROR)
+            self._protocol.fail(INTERNAL_ERROR, reason)
             self._has_reported = True  # what still comes is not looked at
 
     def octets_to_send(self) -> tuple[bytes, bool]:

@@ -1,4 +1,4 @@
-"""A WebSocket handshake for an application that speaks only WSGI, and scopes nobody knows (W-149, W-006)."""
+"""A WebSocket handshake where WebSockets are switched off, and scopes nobody knows (W-149, W-006)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 
 import pytest
 
-from bridge import ServerError
+from bridge import Limits, ServerError
 from tests.conformance.driver import Driver, hosted, on_each_backend, run
 
 
@@ -32,7 +32,7 @@ def handshake(*events: str, extensions: dict | None = None) -> Driver:
 
 
 def refuse(driver: Driver, backend: str = "asyncio", **options) -> Driver:
-    with hosted(never_called, **options) as adapter:
+    with hosted(never_called, limits=Limits(websockets=0), **options) as adapter:
         run(functools.partial(driver.call, adapter), backend)
     return driver
 

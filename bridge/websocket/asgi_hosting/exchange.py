@@ -1,0 +1,235 @@
+"""One WebSocket of an ASGI application on the loop.
+
+Until the application has answered the handshake this is an ordinary exchange with a servant: a refusal or a denial is
+an ordinary response. An accept makes the servant take the connection over (`TakeOver`, an errand like any other); from
+then on there is a `Session`, and the servant is gone.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextvars import Context
+from typing import TYPE_CHECKING, cast
+
+import anyio
+
+from bridge._asgi_hosting.errands import Errand
+from bridge._asgi_hosting.exchange import Exchange
+from bridge._asgi_hosting.host import Host
+from bridge._asgi_hosting.hosting import logger
+from bridge._asgi_hosting.outcomes import comes_from_disconnect
+from bridge._runtime.bells import Bell
+from bridge._runtime.gates import Gate
+from bridge.errors import ApplicationError, ClientDisconnected, RequestRefused
+from bridge.translate import messages
+from bridge.translate.asgi_websocket import Accept, ASGIWebSocket, Close, Data, Denial
+from bridge.translate.closing import ABNORMAL, INTERNAL_ERROR, NORMAL
+from bridge.translate.websocket_handshake import Handshake, switching_head
+from bridge.types import Message, Scope
+from bridge.websocket.asgi_hosting.compression import agree_on_compression
+from bridge.websocket.asgi_hosting.pulse import keep_pulse
+from bridge.websocket.asgi_hosting.session import Session
+from bridge.websocket.frames import FrameEnd
+
+if TYPE_CHECKING:
+    from bridge._asgi_hosting.servant import Servant
+    from bridge.websocket.asgi_hosting.servant import WebSocketServant
+
+_FULL = "The server has too many WebSocket connections; try again soon."
+_GRACE_S = 3.0
+"""What an application gets at shutdown, once it has been told that its connection is over."""
+
+
+class TakeOver(Errand):
+    """Take the connection over from the server."""
+
+    own: socket.socket | None = None
+    _is_unwanted = False
+
+    def run(self, servant: Servant) -> None:
+        """Take it; the loop gets it as ``own``. Request thread."""
+        if self._is_unwanted:
+            raise ClientDisconnected("the application was cancelled while it accepted")
+        own = cast("WebSocketServant", servant).take_over()
+        self.own = own
+        if self._is_unwanted:  # since then
+            own.close()
+
+    def forget(self) -> None:
+        """Nobody waits for it any more. Loop."""
+        self._is_unwanted = True
+        if self.own is not None:
+            self.own.close()
+
+
+class WebSocketExchange(Exchange):
+    """One connection: first as an exchange, then as a session."""
+
+    _session: Session | None = None
+    _has_connected = False
+    _is_app_over = False
+
+    def __init__(self, host: Host, scope: Scope, gate: Gate, context: Context, handshake: Handshake) -> None:
+        super().__init__(host, {**scope, "method": "GET"}, gate, context, has_body=False)
+        self.scope = scope
+        self._handshake = handshake
+        self._table = ASGIWebSocket(handshake.subprotocols)
+
+    # ---- The application's task -----------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start the application's task, unless there are too many connections; posted by the servant."""
+        host = self._host
+        if len(host.websockets) >= host.limits.websockets:
+            self.has_begun = self.is_refused = True
+            self._fail(RequestRefused(503, _FULL))
+            return
+        host.websockets.add(self)
+        self._answered = Bell(self.new_signal)
+        super().begin()
+        if self not in host.live:
+            self._app_is_over()
+
+    async def _run(self) -> None:
+        try:
+            await super()._run()
+        finally:
+            self._app_is_over()
+
+    def _app_is_over(self) -> None:
+        self._is_app_over = True
+        self._settle()
+
+    def _settle(self) -> None:
+        """Forget the connection when both are over, application and connection."""
+        if self._is_app_over and (self._session is None or self._session.is_closed):
+            self._host.websockets.discard(self)
+
+    def _app_returned(self) -> None:
+        if self._session is not None:
+            self._session.close(NORMAL, "")
+        elif not self.is_answered and not self._is_gone:
+            if self.response.phase.name == "NEW":
+                raise ApplicationError(
+                    "the application returned without having answered the handshake; websocket.accept or "
+                    "websocket.close is expected",
+                    rule='ASGI WebSocket, "Websocket Connection Scope"',
+                )
+            super()._app_returned()
+
+    def _app_raised(self, error: BaseException) -> None:
+        session = self._session
+        if session is None:
+            super()._app_raised(error)
+            return
+        was_open = session.close_code is None
+        session.close(INTERNAL_ERROR, "")
+        if isinstance(error, anyio.get_cancelled_exc_class()):
+            return  # at shutdown, which says so, or after the grace of a client that has left
+        if was_open or not comes_from_disconnect(error):
+            self._host.failed_in_background += 1
+            logger.error("%s: the application failed with its WebSocket open", repr(self), exc_info=error)
+
+    # ---- What the servant posts -----------------------------------------------------------------------------------
+
+    def servant_has_gone(self) -> None:
+        """The client has left before the handshake was answered, or the servant was made to leave."""
+        super().servant_has_gone()
+        self._answered.ring()
+
+    def _wake_all(self) -> None:
+        super()._wake_all()
+        if self.has_begun and hasattr(self, "_answered"):
+            self._answered.ring()
+
+    # ---- receive() and send() -------------------------------------------------------------------------------------
+
+    async def receive(self) -> Message:
+        """Return ``websocket.connect`` first, then what the client sends, then ``websocket.disconnect``."""
+        if not self._has_connected:
+            self._has_connected = True
+            return {"type": messages.WEBSOCKET_CONNECT}
+        while self._session is None:
+            if self.is_output_over:  # refused, denied, failed, or left by the client
+                return messages.websocket_disconnect(ABNORMAL, "")
+            await self._answered.wait()
+        return await self._session.receive()
+
+    async def send(self, message: Message) -> None:
+        """Take a message.
+
+        Raises:
+            ApplicationError: the message may not come now, or cannot be sent.
+            ClientDisconnected: the connection is over (an ``OSError``).
+        """
+        session = self._session
+        if session is not None and session.close_code is not None and self._table.phase.name == "OPEN":
+            raise session.gone()
+        step = self._table.take(message)
+        if isinstance(step, Data):
+            await self._open_session().send(step.data)
+        elif isinstance(step, Close):
+            self._open_session().close(step.code, step.reason)
+        elif isinstance(step, Accept):
+            await self._accept(step)
+        elif isinstance(step, Denial):
+            await super().send(step.message)
+        else:
+            await super().send(messages.response_start(403, [(b"content-length", b"0")]))
+            await super().send(messages.response_body(b"", more_body=False))
+
+    def _open_session(self) -> Session:
+        assert self._session is not None  # noqa: S101 - the table lets nothing through before
+        return self._session
+
+    async def _accept(self, accept: Accept) -> None:
+        if self._is_gone:
+            raise ClientDisconnected("the client has left before its handshake was answered")
+        extension, extensions_field = None, None
+        if self._host.hosting.compresses_websockets:
+            extension, extensions_field = agree_on_compression(self._handshake.offered_extensions)
+        head = switching_head(
+            self._handshake, subprotocol=accept.subprotocol, headers=accept.headers, extensions=extensions_field
+        )
+        frames = FrameEnd(
+            "server",
+            max_message_bytes=self._host.limits.websocket_message_bytes,
+            extensions=() if extension is None else [extension],
+        )
+        errand = TakeOver()
+        try:
+            await self._run_errand(errand)
+            own, errand.own = errand.own, None
+            if own is None:
+                raise ClientDisconnected("the connection could not be taken over")
+            session = Session(frames, self._host.limits, self.new_signal, self._settle)
+            await session.open(own, head)
+        except OSError as error:
+            if isinstance(error, ClientDisconnected):
+                raise
+            raise ClientDisconnected(f"the connection was lost in the handshake: {error!r}") from error
+        finally:
+            errand.forget()
+        self._session = session
+        self.is_upgraded = self.is_answered = self.is_output_over = True
+        self._gate.open()
+        self._answered.ring()
+        keep_pulse(self._host)
+
+    # ---- For the host ---------------------------------------------------------------------------------------------
+
+    def look(self, now_s: float) -> None:
+        """Do what the time asks for."""
+        if self._session is not None:
+            self._session.look(now_s)
+
+    def leave(self) -> None:
+        """Close because the process ends; an application that goes on is cancelled soon."""
+        if self._session is not None:
+            self._session.leave()
+            self._host.cancel_later(self, _GRACE_S)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if self._session is not None:
+            self._session.abort()

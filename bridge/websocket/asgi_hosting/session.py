@@ -1,0 +1,247 @@
+"""One accepted WebSocket on the loop: frames on one side, the application's messages on the other.
+
+There is no task here: octets become messages in the loop's own callback, and what the application sends goes out at
+once. While more has come than the application has taken (`Limits.websocket_queue_bytes`), nothing is read from the
+connection; while more is unsent than that, ``send`` waits.
+
+The ends of a connection, and what follows:
+
+- the client closes: answered by the frames themselves; then the connection is closed;
+- the application closes, or is done: the client's answer is awaited for ``Limits.websocket_close_s``;
+- the client breaks a rule, or does not answer pings: told so; it has as long to go;
+- the client is lost: the connection is closed.
+
+In each case the application gets one ``websocket.disconnect``, after all messages that had come. Loop thread.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+
+import anyio
+
+from bridge._runtime.bells import Bell
+from bridge._runtime.lines import Line, open_line
+from bridge._runtime.loops import Signal
+from bridge.errors import ClientDisconnected
+from bridge.limits import Limits
+from bridge.translate import messages
+from bridge.translate.closing import ABNORMAL, GOING_AWAY
+from bridge.types import Message
+from bridge.websocket.frames import Closed, Event, FrameEnd, Received
+
+_MESSAGE_OVERHEAD_BYTES = 64
+"""What a message costs besides its content, so that empty ones are bounded too."""
+_PING_BYTES = 4
+
+
+class Session:
+    """One open connection.
+
+    Args:
+        frames: the server's end, open.
+        limits: of queues and times.
+        new_signal: makes what a coroutine waits for.
+        on_closed: called once, when the connection itself is closed.
+
+    Attributes:
+        close_code: how the connection was closed; None while it is open.
+    """
+
+    close_code: int | None = None
+    close_reason = ""
+    is_closed = False
+    _line: Line
+    _is_paused = False
+    _is_congested = False
+    _disconnect: Message | None = None
+    _deadline_s: float | None = None
+    _pinged_s: float | None = None
+
+    def __init__(
+        self, frames: FrameEnd, limits: Limits, new_signal: Callable[[], Signal], on_closed: Callable[[], None]
+    ) -> None:
+        self._frames = frames
+        self._limits = limits
+        self._on_closed = on_closed
+        self._messages: deque[tuple[Message, int]] = deque()
+        self._held_bytes = 0
+        self._came = Bell(new_signal)
+        self._has_room = Bell(new_signal)
+        self._next_ping_s = time.monotonic() + (limits.websocket_ping_s or 0)
+
+    async def open(self, own: socket.socket, head: bytes) -> None:
+        """Take the socket, and send the head of the answer to the handshake.
+
+        Raises:
+            OSError: the connection is lost already.
+        """
+        self._line = await open_line(own, self, self._limits.websocket_queue_bytes)
+        self._line.write(head)
+
+    # ---- From the client (the owner of the line) ------------------------------------------------------------------
+
+    def octets_came(self, octets: bytes) -> None:
+        """Octets have come from the client."""
+        self._take(self._frames.feed(octets))
+
+    def line_ended(self) -> None:
+        """The client is gone."""
+        self._take(self._frames.feed_end())
+        self._close_line()
+
+    def line_has_room(self) -> None:
+        """What was written is mostly out."""
+        self._is_congested = False
+        self._has_room.ring()
+
+    def _take(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Received):
+                size_bytes = len(event.data) + _MESSAGE_OVERHEAD_BYTES
+                self._messages.append((messages.websocket_receive(event.data), size_bytes))
+                self._held_bytes += size_bytes
+            elif isinstance(event, Closed):
+                self._ended(event.code, event.reason)
+            else:
+                self._pinged_s = None
+        if events:
+            self._came.ring()
+        self._flush()
+        if self._held_bytes > self._limits.websocket_queue_bytes and not self._is_paused:
+            self._is_paused = True
+            self._line.pause()
+
+    def _ended(self, code: int, reason: str) -> None:
+        """Nothing more comes from the client. What we have closed ourselves, the application sees with our code."""
+        if self.close_code is None:
+            self.close_code, self.close_reason = code, reason
+        self._tell_disconnect()
+
+    def _tell_disconnect(self) -> None:
+        if self._disconnect is None:
+            code = ABNORMAL if self.close_code is None else self.close_code
+            self._disconnect = messages.websocket_disconnect(code, self.close_reason)
+            self._came.ring()
+            self._has_room.ring()
+            self._start_closing()
+
+    def _flush(self) -> None:
+        octets, is_last = self._frames.octets_to_send()
+        if octets and not self._line.write(octets):
+            self._is_congested = True
+        if is_last:
+            # Not closed yet: to close with octets unread would make the system take back the frame that says why.
+            self._line.end_writing()
+            self._start_closing()
+
+    def _start_closing(self) -> None:
+        """Wait for the client to go; not for ever, and whatever it still sends is not looked at."""
+        if self._deadline_s is None:
+            self._deadline_s = time.monotonic() + self._limits.websocket_close_s
+        if self._is_paused:
+            self._is_paused = False
+            self._line.resume()
+
+    def _close_line(self) -> None:
+        if not self.is_closed:
+            self.is_closed = True
+            self._line.end()
+            self._tell_disconnect()
+            self._on_closed()
+
+    # ---- For the application --------------------------------------------------------------------------------------
+
+    async def receive(self) -> Message:
+        """Return the next message, or the disconnect once there is none left."""
+        while not self._messages:
+            if self._disconnect is not None:
+                return dict(self._disconnect)
+            await self._came.wait()
+        message, size_bytes = self._messages.popleft()
+        self._held_bytes -= size_bytes
+        if self._is_paused and self._held_bytes <= self._limits.websocket_queue_bytes // 2:
+            self._is_paused = False
+            self._pinged_s = None  # an answer may have lain there unread
+            self._line.resume()
+        return message
+
+    async def send(self, data: str | bytes) -> None:
+        """Send a message; wait while too much is unsent.
+
+        Raises:
+            ClientDisconnected: the connection is over, or the client takes nothing.
+            ApplicationValueError: text that cannot be UTF-8.
+        """
+        if not self._frames.send(data) or self._disconnect is not None:
+            raise self.gone()
+        self._flush()
+        if self._is_congested:
+            await self._until_sent()
+
+    async def _until_sent(self) -> None:
+        limit_s = self._limits.response_wait_s
+        while self._is_congested and self._disconnect is None:
+            before_bytes = self._line.held_bytes
+            with anyio.move_on_after(limit_s):
+                await self._has_room.wait()
+                continue
+            if self._line.held_bytes >= before_bytes:
+                self.abort()
+                raise ClientDisconnected(f"the client took no byte for {limit_s} s")
+
+    def gone(self) -> ClientDisconnected:
+        """Make the error for an application that sends after the end."""
+        return ClientDisconnected(f"the WebSocket is closed (code {self.close_code}); nobody takes the message")
+
+    # ---- Endings --------------------------------------------------------------------------------------------------
+
+    def close(self, code: int, reason: str) -> None:
+        """Close; the application sees the disconnect when the client has answered, or has had its time."""
+        if self._frames.close(code, reason):
+            self.close_code, self.close_reason = code, reason
+            self._flush()
+            self._start_closing()
+
+    def leave(self) -> None:
+        """Close with 1001 because the process ends; the application is told at once."""
+        self.close(GOING_AWAY, "")
+        self._tell_disconnect()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._line.abort()
+            self._tell_disconnect()
+            self._on_closed()
+
+    def look(self, now_s: float) -> None:
+        """Do what the time asks for."""
+        if self.is_closed:
+            return
+        if self._deadline_s is not None:
+            if now_s >= self._deadline_s:
+                self.abort()
+            return
+        ping_s = self._limits.websocket_ping_s
+        if ping_s is None:
+            return
+        if (
+            self._pinged_s is not None
+            and not self._is_paused
+            and now_s - self._pinged_s >= self._limits.websocket_pong_s
+        ):
+            self._frames.fail("no answer to a ping")
+            self._flush()
+            self._ended(ABNORMAL, "no answer to a ping")
+        elif now_s >= self._next_ping_s:
+            self._next_ping_s = now_s + ping_s
+            if self._frames.ping(os.urandom(_PING_BYTES)):
+                if self._pinged_s is None and not self._is_paused:
+                    self._pinged_s = now_s
+                self._flush()
