@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import suppress
 from contextvars import Context
@@ -39,6 +40,14 @@ def wire_pair() -> tuple[socket.socket, socket.socket]:
     return _ApplicationEnd(near.family, near.type, near.proto, near.detach()), far
 
 
+def _identity(end: socket.socket) -> int | None:
+    """Return what is behind the descriptor: another one once somebody has put something else there."""
+    try:
+        return os.fstat(end.fileno()).st_ino
+    except OSError:  # the application has closed it
+        return None
+
+
 class WebSocketCall(WSGICall):
     """One call of the application: a job for a thread of its own."""
 
@@ -46,6 +55,7 @@ class WebSocketCall(WSGICall):
         super().__init__(session, (), NO_BODY_FIELDS, MemorySource(b""), None, context)
         self._session = session
         self._near: socket.socket | None = near
+        self._near_identity = _identity(near)
         self._key = key
 
     def _answer(self) -> None:
@@ -58,6 +68,8 @@ class WebSocketCall(WSGICall):
         """End the wire from the application's side: what it wrote is still read. Before the outcome is told."""
         near, self._near = self._near, None
         if near is not None:
+            identity = _identity(near)
+            self._session.wire_was_taken_over = identity is not None and identity != self._near_identity
             with suppress(OSError):
                 near.shutdown(socket.SHUT_RDWR)
 

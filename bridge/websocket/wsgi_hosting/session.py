@@ -72,6 +72,7 @@ class Session:
     Attributes:
         scope: the scope with a request method, for what is common with HTTP; ``original_scope`` is the server's.
         close_code: how the connection has been closed, by either end; None while it is not.
+        wire_was_taken_over: the call has ended, and something else goes on with the application's end of the wire.
     """
 
     record: Record | None = None  # WebSockets are not observed
@@ -86,7 +87,7 @@ class Session:
     _listening: anyio.CancelScope | None = None
     _failure: Exception | None = None
     _is_leaving = False
-    _wire_was_taken_over = False
+    wire_was_taken_over = False
     _response_status = 0
 
     def __init__(self, hosting: Hosting, scope: Scope, receive: Receive, send: Send, port: LoopPort) -> None:
@@ -211,19 +212,14 @@ class Session:
     def _wire_is_over(self) -> bool:
         """Tell whether nothing more comes from the wire, now that the call has ended.
 
-        The call hangs up before it ends. A wire that is open all the same has been taken over by the application (as
-        `bridge.to_wsgi` does), which goes on with it.
+        The call hangs up before it ends; only a wire that has been taken over (as `bridge.to_wsgi` does) goes on.
         """
         wire = self._wire
         if wire is None or wire.has_ended or self._path == "native":
             return True
         if self.phase in (Phase.GONE, Phase.CLOSED, Phase.DENIED):
             return True
-        if wire.is_silent():
-            self._wire_was_taken_over = True
-        elif not wire.has_written():
-            return True
-        return False
+        return not self.wire_was_taken_over and not wire.has_written()
 
     async def _until_finished(self) -> None:
         while not self.outflow.take()[1]:
@@ -337,7 +333,7 @@ class Session:
     async def _conclude(self) -> None:
         """The application is done: close what it has left open, and tell of its error."""
         error: Any = self.outflow.take_error()
-        if self._wire_was_taken_over and isinstance(error, ConnectionError):
+        if self.wire_was_taken_over and isinstance(error, ConnectionError):
             error = None  # how code for WSGI servers ends a call whose socket it goes on with
         if self._path is not None and isinstance(error, ApplicationError) and error.rule.startswith(_RESPONSE_RULES):
             error = None  # once it has used the connection, whatever it returns is no response

@@ -211,10 +211,6 @@ class Wire:
         """Read on."""
         self._line.resume()
 
-    def is_silent(self) -> bool:
-        """Tell whether the application's end is open, and nothing that it wrote is left. Does not wait."""
-        return self._peeked() is None
-
     def has_written(self) -> bool:
         """Tell whether the application has written anything, also what is yet to be read. Does not wait."""
         return self.is_used or bool(self._peeked())
