@@ -46,7 +46,13 @@ ASGI_OPTIONS: Final[Mapping[str, type]] = {
 }
 """Options of `WSGIToASGI` that can be given as text."""
 
-WSGI_OPTIONS: Final[Mapping[str, type]] = {"lifespan": str, "event_loop": str, "own_loop": bool, "on_error": str}
+WSGI_OPTIONS: Final[Mapping[str, type]] = {
+    "lifespan": str,
+    "event_loop": str,
+    "own_loop": bool,
+    "on_error": str,
+    "websocket_compression": bool,
+}
 """Options of `ASGIToWSGI` that can be given as text."""
 
 

@@ -169,7 +169,8 @@ def test_the_limits_that_to_wsgi_is_said_to_use_are_those_it_uses() -> None:
     [sentence] = re.findall(r"^Of the limits it uses (.*);", text, re.MULTILINE)
     package = Path(bridge.__file__).parent
 
-    used = limits_used_in(*(package / "_asgi_hosting").glob("*.py"), package / "asgi_to_wsgi.py")
+    rooms = (package / "_asgi_hosting", package / "websocket" / "asgi_hosting")
+    used = limits_used_in(*(path for room in rooms for path in room.glob("*.py")), package / "asgi_to_wsgi.py")
 
     assert re.findall(r"`(\w+)`", sentence) == [
         field.name for field in dataclasses.fields(Limits) if field.name in used

@@ -13,7 +13,7 @@ from bridge import Limits
 FIELDS = [field.name for field in dataclasses.fields(Limits)]
 WHOLE = [field.name for field in dataclasses.fields(Limits) if "float" not in str(field.type)]
 OPTIONAL = [field.name for field in dataclasses.fields(Limits) if "None" in str(field.type)]
-AT_LEAST_ONE = ["workers", "response_memory_bytes", "body_piece_bytes"]
+AT_LEAST_ONE = ["workers", "response_memory_bytes", "body_piece_bytes", "websocket_queue_bytes"]
 
 
 def limits_with(name, value):

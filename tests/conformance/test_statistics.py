@@ -30,6 +30,7 @@ IDLE = Statistics(
     requests=0,
     bytes_held=0,
     streams_open=0,
+    websockets=0,
     refused=0,
     stuck=0,
 )

@@ -27,6 +27,7 @@ def statistics(phase: str, **numbers: int) -> HostStatistics:
             "phase": phase,
             "requests": 0,
             "background": 0,
+            "websockets": 0,
             "refused": 0,
             "stuck": 0,
             "failed_in_background": 0,

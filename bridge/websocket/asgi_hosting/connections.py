@@ -74,8 +74,18 @@ class Connection:
         relayed, self._relayed = self._relayed, None
         if relayed is not None:
             with relayed:
-                relay(self._server_side, relayed)
+                self._relay(relayed)
         return end_call(environ, start_response)
+
+    def _relay(self, relayed: socket.socket) -> None:
+        try:
+            relay(self._server_side, relayed)
+        except BaseException:
+            # Who interrupts us (gunicorn's sync worker, when its time is up) would answer 500 in the midst of frames.
+            if _CAN_REPLACE:
+                with suppress(OSError):  # closed already
+                    _exchanged(self._server_side.fileno()).close()
+            raise
 
 
 def find_connection(environ: Environ) -> Connection | None:

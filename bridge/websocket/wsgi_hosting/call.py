@@ -73,6 +73,12 @@ class WebSocketCall(WSGICall):
             with suppress(OSError):
                 near.shutdown(socket.SHUT_RDWR)
 
+    def drop_wire(self) -> None:
+        """Close the wire: the application does without."""
+        near, self._near = self._near, None
+        if near is not None:
+            near.close()
+
     def _environ(self) -> Environ:
         session = self._session
         hosting, scope = session.hosting, session.original_scope

@@ -135,6 +135,7 @@ class WebSocket:
             )
         pairs = checked_fields(headers, drop_hop_by_hop=False, strict=False)[0]
         self._session.claim("native")
+        self._session.drop_wire()
         self._has_accepted = True
         self._put(messages.websocket_accept(subprotocol, pairs), 0)
 

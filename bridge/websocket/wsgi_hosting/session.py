@@ -108,6 +108,7 @@ class Session:
         self._calls: set[AsyncCall[Any]] = set()
         self._claiming = threading.Lock()
         self._wire: Wire | None = None
+        self._call: WebSocketCall | None = None
 
     def __repr__(self) -> str:
         return f"<WebSocket {describe('GET', self.scope.get('path') or '')} ({self.phase.value})>"
@@ -154,6 +155,7 @@ class Session:
             self.mailbox.close(_is_over())
             self.outflow.close(_is_over())
             self.outflow.detach()
+            self._call = None
             if self._wire is not None:
                 self._wire.let_go()
 
@@ -163,7 +165,7 @@ class Session:
         key = _key_from(self.original_scope)
         self._wire = Wire(self, key)
         await self._wire.open(far, self.hosting.limits.websocket_queue_bytes)
-        call = WebSocketCall(self, near, key, copy_context())
+        self._call = call = WebSocketCall(self, near, key, copy_context())
         return call if self.hosting.websocket_pool.submit(call) else None
 
     async def _respond(self, call: WebSocketCall) -> None:
@@ -492,6 +494,8 @@ class Session:
 
     def wire_ended(self) -> None:
         """The application has hung up."""
+        if self._path == "native" and self._wire is not None:
+            self._wire.let_go()
         self._signal.set()
 
     def wire_has_room(self) -> None:
@@ -512,6 +516,11 @@ class Session:
                     "the connection is used both as wsgi.websocket and as werkzeug.socket", rule="wsgi.websocket"
                 )
             self._path = path
+
+    def drop_wire(self) -> None:
+        """The application speaks without it: give its descriptors back. The application's thread."""
+        if self._call is not None:
+            self._call.drop_wire()
 
     def client_disconnected(self) -> bool:
         """Tell whether the connection is over: ``environ["bridge.client_disconnected"]``. Any thread."""
