@@ -38,6 +38,10 @@ _MARGIN_S = 5.0
 """What a thread waits beyond the limits of the loop, which may be busy."""
 
 
+_FAREWELL_S = 1.0
+"""What the clients of WebSockets get at the end to answer a close."""
+
+
 class OpenWebSocket(Protocol):
     """A WebSocket connection. Loop."""
 
@@ -317,14 +321,21 @@ class Host:
     async def _close(self) -> None:
         try:
             await self._drain()
-            for websocket in tuple(self.websockets):
-                websocket.abort()
+            await self._see_off()
             if self._lifespan is not None:
                 await self._lifespan.stop(self.limits.shutdown_s, self.limits.cancel_s)
         finally:
             self.phase = HostPhase.CLOSED
             self._wake()
             self.portal.leave(self)
+
+    async def _see_off(self) -> None:
+        """Give the clients of WebSockets a moment to take their farewell, and cut what is left."""
+        with anyio.move_on_after(_FAREWELL_S):
+            while self.websockets:
+                await self._changed.wait()
+        for websocket in tuple(self.websockets):
+            websocket.abort()
 
     async def _drain(self) -> None:
         """Wait until no request runs, at most ``shutdown_s``; then cancel what is left."""

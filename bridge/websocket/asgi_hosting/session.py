@@ -154,6 +154,11 @@ class Session:
             self._tell_disconnect()
             self._on_closed()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether a disconnect is due: nothing can be sent any more."""
+        return self._disconnect is not None
+
     # ---- For the application --------------------------------------------------------------------------------------
 
     async def receive(self) -> Message:

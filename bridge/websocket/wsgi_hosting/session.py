@@ -163,8 +163,9 @@ class Session:
         """Open the wire and give the call to a thread; None if there is none left."""
         near, far = wire_pair()
         key = _key_from(self.original_scope)
-        self._wire = Wire(self, key)
-        await self._wire.open(far, self.hosting.limits.websocket_queue_bytes)
+        wire = Wire(self, key)
+        await wire.open(far, self.hosting.limits.websocket_queue_bytes)
+        self._wire = wire
         self._call = call = WebSocketCall(self, near, key, copy_context())
         return call if self.hosting.websocket_pool.submit(call) else None
 
