@@ -17,7 +17,7 @@ from bridge.types import Environ
 from bridge.websocket.wsgi_hosting.native import WebSocket
 
 if TYPE_CHECKING:
-    from bridge.websocket.wsgi_hosting.session import Session
+    from bridge.websocket.wsgi_hosting.contact import Contact
 
 WIRE_KEY = "werkzeug.socket"
 NATIVE_KEY = "wsgi.websocket"
@@ -51,7 +51,7 @@ def _identity(end: socket.socket) -> int | None:
 class WebSocketCall(WSGICall):
     """One call of the application: a job for a thread of its own."""
 
-    def __init__(self, session: Session, near: socket.socket, key: str, context: Context) -> None:
+    def __init__(self, session: Contact, near: socket.socket, key: str, context: Context) -> None:
         super().__init__(session, (), NO_BODY_FIELDS, MemorySource(b""), None, context)
         self._session = session
         self._near: socket.socket | None = near

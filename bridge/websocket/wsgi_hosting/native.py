@@ -21,7 +21,7 @@ from bridge.translate.fields import checked_fields
 from bridge.types import Environ, Message
 
 if TYPE_CHECKING:
-    from bridge.websocket.wsgi_hosting.session import Session
+    from bridge.websocket.wsgi_hosting.contact import Contact
 
 _RULE = "wsgi.websocket"
 
@@ -34,7 +34,7 @@ class Outgoing:
     size_bytes: int
 
 
-def _gone(session: Session) -> ClientDisconnected:
+def _gone(session: Contact) -> ClientDisconnected:
     """Make the error for whoever uses a WebSocket after its end."""
     error_type = _error_type()
     return error_type(f"the WebSocket is closed (code {session.close_code})")
@@ -66,7 +66,7 @@ class WebSocket:
 
     version = "13"
 
-    def __init__(self, session: Session, environ: Environ) -> None:
+    def __init__(self, session: Contact, environ: Environ) -> None:
         self.environ = environ
         self._session = session
         self._lock = threading.Lock()

@@ -168,6 +168,8 @@ class Wire:
         for event in events:
             if isinstance(event, Received | Closed):
                 self._say(event)
+        if frames.has_ended:
+            self._line.end_writing()  # the closing handshake is over: there is nothing to wait for
 
     def _break(self, sentence: str) -> None:
         self._is_over = True
@@ -197,6 +199,7 @@ class Wire:
             self.has_ended = True
             return
         self._flush()
+        self._line.end_writing()
 
     def _flush(self) -> bool:
         assert self._frames is not None  # noqa: S101 - callers have asked
