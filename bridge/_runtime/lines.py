@@ -76,11 +76,13 @@ class _AsyncioLine(asyncio.Protocol):
     _is_congested = False
     _has_ended = False
     _is_paused = False
-    _is_silent = False
+    _is_ending_writing = False
+    _is_lost = False
 
     def __init__(self, owner: LineOwner, high_water_bytes: int) -> None:
         self._owner: LineOwner | None = owner
         self._high_water_bytes = high_water_bytes
+        self._early: list[bytes] | None = []  # what came before the owner had got the line; None since
 
     # What the loop calls
 
@@ -88,8 +90,19 @@ class _AsyncioLine(asyncio.Protocol):
         self._transport = transport
         self._transport.set_write_buffer_limits(high=self._high_water_bytes)
 
+    def begin(self) -> None:
+        """Hand on what comes, and what has come before (uvloop reads at once, before `open_line` has returned)."""
+        early, self._early = self._early or (), None
+        for octets in early:
+            self.data_received(octets)
+        if self._has_ended:
+            self._has_ended = False
+            self._tell_end()
+
     def data_received(self, data: bytes) -> None:
-        if self._owner is not None and not self._is_silent:
+        if self._early is not None:
+            self._early.append(bytes(data))
+        elif self._owner is not None:
             self._owner.octets_came(bytes(data))
 
     def eof_received(self) -> bool:
@@ -98,8 +111,11 @@ class _AsyncioLine(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
+        self._is_lost = True
         self._tell_end()
-        owner, self._owner = self._owner, None
+        owner = self._owner
+        if self._early is None:  # else it is still to be told
+            self._owner = None
         if self._is_congested and owner is not None:
             self._is_congested = False
             owner.line_has_room()
@@ -115,7 +131,7 @@ class _AsyncioLine(asyncio.Protocol):
     def _tell_end(self) -> None:
         if not self._has_ended:
             self._has_ended = True
-            if self._owner is not None and not self._is_silent:
+            if self._owner is not None and self._early is None:
                 self._owner.line_ended()
 
     # What the owner calls
@@ -125,9 +141,12 @@ class _AsyncioLine(asyncio.Protocol):
         return 0 if self._transport is None else int(self._transport.get_write_buffer_size())
 
     def write(self, octets: bytes) -> bool:
-        if not self._transport.is_closing():
-            self._transport.write(octets)
-        return not self._is_congested
+        transport = self._transport
+        if not transport.is_closing() and not self._is_ending_writing:
+            transport.write(octets)
+        # Lost, perhaps just now: who writes on and on has to wait until that is told, or it would never be.
+        is_lost_untold = transport.is_closing() and not self._has_ended and self._owner is not None
+        return not self._is_congested and not is_lost_untold
 
     def pause(self) -> None:
         if not self._is_paused and not self._transport.is_closing():
@@ -140,25 +159,32 @@ class _AsyncioLine(asyncio.Protocol):
             self._transport.resume_reading()
 
     def end_writing(self) -> None:
-        if not self._transport.is_closing():
-            with suppress(OSError, RuntimeError):  # the other end is gone; said twice
+        if not self._is_ending_writing and not self._transport.is_closing():
+            self._is_ending_writing = True
+            with suppress(OSError, RuntimeError):  # the other end is gone
                 self._transport.write_eof()
 
     def end(self) -> None:
-        self._is_silent = True
-        self._transport.close()
+        self._owner = None
+        if not self._is_lost:
+            self._transport.close()
 
     def abort(self) -> None:
-        self._is_silent = True
-        self._transport.abort()
+        self._owner = None
+        if not self._is_lost:
+            self._transport.abort()
 
 
 class _TrioLine:
-    """`Line` for trio: one task reads, and one writes while there is something to be written."""
+    """`Line` for trio: one task reads, and one writes while there is something to be written.
+
+    What the reading task takes from the system it hands on without a pause in between: octets are in one place or in
+    the other.
+    """
 
     def __init__(self, trio: Any, own: socket.socket, owner: LineOwner, high_water_bytes: int) -> None:
         self._trio = trio
-        self._socket = trio.socket.from_stdlib_socket(own)
+        self._socket = own
         self._owner: LineOwner | None = owner
         self._high_water_bytes = high_water_bytes
         self._unsent = bytearray()
@@ -167,6 +193,7 @@ class _TrioLine:
         self._is_closing = False
         self._is_ending_writing = False
         self._has_ended = False
+        self._has_been_lost = False
         self._may_read = trio.Event()
         self._may_read.set()
         self._reading = trio.CancelScope()
@@ -178,19 +205,21 @@ class _TrioLine:
         return len(self._unsent)
 
     async def _read(self) -> None:
-        with self._reading:
-            while not self._has_ended:
-                await self._may_read.wait()
+        with self._reading, suppress(self._trio.ClosedResourceError):
+            while not self._has_ended and not self._is_closing:
+                await self._trio.lowlevel.wait_readable(self._socket)
+                if not self._may_read.is_set():
+                    await self._may_read.wait()
+                    continue
                 try:
-                    octets = await self._socket.recv(_PIECE_BYTES)
+                    octets = self._socket.recv(_PIECE_BYTES)
+                except BlockingIOError:
+                    continue
                 except OSError:
                     octets = b""
-                await self._may_read.wait()  # paused in the meantime
-                if self._owner is None:
-                    return
-                if octets:
+                if octets and self._owner is not None:
                     self._owner.octets_came(octets)
-                else:
+                elif not octets:
                     self._tell_end()
 
     def _tell_end(self) -> None:
@@ -203,18 +232,12 @@ class _TrioLine:
         try:
             with self._writing:
                 while self._unsent:
-                    sent = await self._socket.send(memoryview(bytes(self._unsent[:_PIECE_BYTES])))
-                    del self._unsent[:sent]
-                    if self._is_congested and len(self._unsent) <= self._high_water_bytes // 4:
-                        self._is_congested = False
-                        if self._owner is not None:
-                            self._owner.line_has_room()
+                    await self._trio.lowlevel.wait_writable(self._socket)
+                    self._send_now()
+        except self._trio.ClosedResourceError:  # by us
+            pass
         except OSError:
-            self._unsent.clear()
-            self._is_congested = False
-            self._tell_end()
-            if self._owner is not None:
-                self._owner.line_has_room()
+            self._lose()
         finally:
             self._is_writing = False
             if self._is_closing:
@@ -222,30 +245,42 @@ class _TrioLine:
             elif self._is_ending_writing:
                 self._shut()
 
+    def _send_now(self) -> None:
+        """Send what the system takes; OSError if the other end is gone."""
+        with suppress(BlockingIOError):
+            while self._unsent:
+                del self._unsent[: self._socket.send(self._unsent[:_PIECE_BYTES])]
+        if self._is_congested and len(self._unsent) <= self._high_water_bytes // 4:
+            self._is_congested = False
+            if self._owner is not None:
+                self._owner.line_has_room()
+
+    def _lose(self) -> None:
+        """Nothing can be sent any more."""
+        self._has_been_lost = True
+        self._unsent.clear()
+        was_congested, self._is_congested = self._is_congested, False
+        self._tell_end()
+        if was_congested and self._owner is not None:
+            self._owner.line_has_room()
+
     def write(self, octets: bytes) -> bool:
-        if self._is_closing or self._is_ending_writing:
-            return True
-        if not self._unsent:
-            with suppress(OSError):  # the task finds out, and says so
-                octets = octets[self._send_now(octets) :]
-        if octets:
-            self._unsent += octets
+        if self._is_closing or self._is_ending_writing or self._has_been_lost:
+            return self._has_ended or not self._has_been_lost
+        was_empty = not self._unsent
+        self._unsent += octets
+        if was_empty:
+            try:
+                self._send_now()
+            except OSError:
+                self._has_been_lost = True  # told by the task, not from within a call of the owner
+        if self._unsent:
             self._is_congested = self._is_congested or len(self._unsent) > self._high_water_bytes
             if not self._is_writing:
                 self._is_writing = True
                 self._writing = self._trio.CancelScope()
                 self._trio.lowlevel.spawn_system_task(self._write)
-        return not self._is_congested
-
-    def _send_now(self, octets: bytes) -> int:
-        own = socket.socket(fileno=self._socket.fileno())
-        try:
-            own.settimeout(0)
-            return own.send(octets)
-        except BlockingIOError:
-            return 0
-        finally:
-            own.detach()
+        return not self._is_congested and (self._has_ended or not self._has_been_lost)
 
     def pause(self) -> None:
         if self._may_read.is_set():
@@ -255,9 +290,10 @@ class _TrioLine:
         self._may_read.set()
 
     def end_writing(self) -> None:
-        self._is_ending_writing = True
-        if not self._is_writing:
-            self._shut()
+        if not self._is_ending_writing:
+            self._is_ending_writing = True
+            if not self._is_writing:
+                self._shut()
 
     def _shut(self) -> None:
         with suppress(OSError):
@@ -278,7 +314,9 @@ class _TrioLine:
         self._unsent.clear()
         self._reading.cancel()
         self._writing.cancel()
-        self._socket.close()
+        if self._socket.fileno() >= 0:
+            self._trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
 
 
 async def open_line(own: socket.socket, owner: LineOwner, high_water_bytes: int) -> Line:
@@ -306,4 +344,5 @@ async def open_line(own: socket.socket, owner: LineOwner, high_water_bytes: int)
     except BaseException:
         own.close()
         raise
+    loop.call_soon(line.begin)
     return line

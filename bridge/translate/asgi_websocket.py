@@ -115,7 +115,7 @@ _RULES = {
 _DENIAL_KINDS = frozenset({messages.DENIAL_START, messages.DENIAL_BODY})
 
 # The fields of a 101 response that are the bridge's own, and those that would give it a body, which it cannot have.
-_OF_THE_HANDSHAKE = frozenset(
+OF_THE_HANDSHAKE = frozenset(
     {
         *[b"upgrade", b"connection", b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-key"],
         *[b"sec-websocket-protocol", b"sec-websocket-version", b"content-length", b"transfer-encoding"],
@@ -215,7 +215,7 @@ def _handshake_fields(pairs: Any) -> list[tuple[str, str]]:
         pairs = [tuple(entry) if isinstance(entry, Iterator) else entry for entry in pairs]
     fields, _ = native_fields_from_pairs(pairs)
     for name, _ in pairs:
-        if name.lower() in _OF_THE_HANDSHAKE:
+        if name.lower() in OF_THE_HANDSHAKE:
             instead = "; use its key 'subprotocol'" if name.lower() == b"sec-websocket-protocol" else ""
             raise ApplicationValueError(
                 f"{messages.WEBSOCKET_ACCEPT!r} has the header {bytes(name)!r}, which an application must not set "

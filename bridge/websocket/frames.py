@@ -103,6 +103,11 @@ class _Frames(Protocol):
             raise
 
 
+def size_of(data: str | bytes) -> int:
+    """Return how many bytes a message has on its way."""
+    return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode("utf-8", "surrogatepass"))
+
+
 class FrameEnd:
     """One end of an open WebSocket connection; the handshake is over.
 

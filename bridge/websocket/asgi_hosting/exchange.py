@@ -12,10 +12,11 @@ from contextvars import Context
 from typing import TYPE_CHECKING, cast
 
 import anyio
+from websockets.extensions import Extension
 
 from bridge._asgi_hosting.errands import Errand
 from bridge._asgi_hosting.exchange import Exchange
-from bridge._asgi_hosting.host import Host
+from bridge._asgi_hosting.host import SERVING, Host
 from bridge._asgi_hosting.hosting import logger
 from bridge._asgi_hosting.outcomes import comes_from_disconnect
 from bridge._runtime.bells import Bell
@@ -27,6 +28,7 @@ from bridge.translate.closing import ABNORMAL, INTERNAL_ERROR, NORMAL
 from bridge.translate.websocket_handshake import Handshake, switching_head
 from bridge.types import Message, Scope
 from bridge.websocket.asgi_hosting.compression import agree_on_compression
+from bridge.websocket.asgi_hosting.handshaken import Handshaken, refusal_from
 from bridge.websocket.asgi_hosting.pulse import keep_pulse
 from bridge.websocket.asgi_hosting.session import Session
 from bridge.websocket.frames import FrameEnd
@@ -69,11 +71,21 @@ class WebSocketExchange(Exchange):
     _has_connected = False
     _is_app_over = False
 
-    def __init__(self, host: Host, scope: Scope, gate: Gate, context: Context, handshake: Handshake) -> None:
+    def __init__(
+        self,
+        host: Host,
+        scope: Scope,
+        gate: Gate,
+        context: Context,
+        handshake: Handshake,
+        handshaken: Handshaken | None = None,
+    ) -> None:
         super().__init__(host, {**scope, "method": "GET"}, gate, context, has_body=False)
         self.scope = scope
         self._handshake = handshake
-        self._table = ASGIWebSocket(handshake.subprotocols)
+        self._handshaken = handshaken
+        self._table = ASGIWebSocket(handshake.subprotocols, offers_denial=handshaken is None)
+        self._answered = Bell(self.new_signal)
 
     # ---- The application's task -----------------------------------------------------------------------------------
 
@@ -85,7 +97,6 @@ class WebSocketExchange(Exchange):
             self._fail(RequestRefused(503, _FULL))
             return
         host.websockets.add(self)
-        self._answered = Bell(self.new_signal)
         super().begin()
         if self not in host.live:
             self._app_is_over()
@@ -100,10 +111,18 @@ class WebSocketExchange(Exchange):
         self._is_app_over = True
         self._settle()
 
+    def _connection_is_closed(self) -> None:
+        grace_s = self._host.limits.disconnect_grace_s
+        if grace_s is not None and not self._is_app_over:
+            self._host.cancel_later(self, grace_s)
+        self._settle()
+
     def _settle(self) -> None:
         """Forget the connection when both are over, application and connection."""
         if self._is_app_over and (self._session is None or self._session.is_closed):
             self._host.websockets.discard(self)
+            if self._host.phase is not SERVING:
+                self._host.ended()
 
     def _app_returned(self) -> None:
         if self._session is not None:
@@ -139,8 +158,7 @@ class WebSocketExchange(Exchange):
 
     def _wake_all(self) -> None:
         super()._wake_all()
-        if self.has_begun and hasattr(self, "_answered"):
-            self._answered.ring()
+        self._answered.ring()
 
     # ---- receive() and send() -------------------------------------------------------------------------------------
 
@@ -163,7 +181,7 @@ class WebSocketExchange(Exchange):
             ClientDisconnected: the connection is over (an ``OSError``).
         """
         session = self._session
-        if session is not None and session.close_code is not None and self._table.phase.name == "OPEN":
+        if session is not None and session.has_ended:
             raise session.gone()
         step = self._table.take(message)
         if isinstance(step, Data):
@@ -174,6 +192,10 @@ class WebSocketExchange(Exchange):
             await self._accept(step)
         elif isinstance(step, Denial):
             await super().send(step.message)
+        elif self._handshaken is not None:
+            refusal = refusal_from(message)
+            await self._accept(Accept(None, []))
+            self._open_session().close(*refusal)
         else:
             await super().send(messages.response_start(403, [(b"content-length", b"0")]))
             await super().send(messages.response_body(b"", more_body=False))
@@ -185,24 +207,21 @@ class WebSocketExchange(Exchange):
     async def _accept(self, accept: Accept) -> None:
         if self._is_gone:
             raise ClientDisconnected("the client has left before its handshake was answered")
-        extension, extensions_field = None, None
-        if self._host.hosting.compresses_websockets:
-            extension, extensions_field = agree_on_compression(self._handshake.offered_extensions)
-        head = switching_head(
-            self._handshake, subprotocol=accept.subprotocol, headers=accept.headers, extensions=extensions_field
-        )
-        frames = FrameEnd(
-            "server",
-            max_message_bytes=self._host.limits.websocket_message_bytes,
-            extensions=() if extension is None else [extension],
-        )
+        limits = self._host.limits
+        if self._handshaken is None:
+            head, extensions = self._head_for(accept)
+        else:
+            self._handshaken.accepted(accept, of=repr(self))
+            limits = self._handshaken.limits(limits)
+            head, extensions = b"", []
+        frames = FrameEnd("server", max_message_bytes=limits.websocket_message_bytes, extensions=extensions)
         errand = TakeOver()
         try:
             await self._run_errand(errand)
             own, errand.own = errand.own, None
             if own is None:
                 raise ClientDisconnected("the connection could not be taken over")
-            session = Session(frames, self._host.limits, self.new_signal, self._settle)
+            session = Session(frames, limits, self.new_signal, self._connection_is_closed)
             await session.open(own, head)
         except OSError as error:
             if isinstance(error, ClientDisconnected):
@@ -215,6 +234,18 @@ class WebSocketExchange(Exchange):
         self._gate.open()
         self._answered.ring()
         keep_pulse(self._host)
+        if self._host.phase is not SERVING:
+            self.leave()
+
+    def _head_for(self, accept: Accept) -> tuple[bytes, list[Extension]]:
+        """Return the 101 response, and what it agrees on."""
+        extension, extensions_field = None, None
+        if self._host.hosting.compresses_websockets:
+            extension, extensions_field = agree_on_compression(self._handshake.offered_extensions)
+        head = switching_head(
+            self._handshake, subprotocol=accept.subprotocol, headers=accept.headers, extensions=extensions_field
+        )
+        return head, [] if extension is None else [extension]
 
     # ---- For the host ---------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from bridge.translate.websocket_scope import websocket_scope_from_environ
 from bridge.types import Environ, StartResponse
 from bridge.websocket.asgi_hosting.connections import Connection, find_connection
 from bridge.websocket.asgi_hosting.exchange import WebSocketExchange
+from bridge.websocket.asgi_hosting.handshaken import Handshaken, find_handshaken, serve_handshaken
 
 _WITHOUT_SOCKETS = {
     "waitress.client_disconnected": "waitress",
@@ -27,12 +28,18 @@ def serve_websocket(host: Host, environ: Environ, start_response: StartResponse)
     """Serve a request that asks to become a WebSocket connection. Request thread.
 
     On a server that gives no access to the connection the upgrade is ignored, as HTTP allows (A-125); on those that are
-    known for it the answer is 501.
+    known for it the answer is 501. A WebSocket that the server has opened itself is served as it is (A-146).
 
     Raises:
         Exception: what the application raised before it answered; what ends the call of a server whose connection was
             taken over.
     """
+    handshaken = find_handshaken(environ)
+    if handshaken is not None:
+        new_servant = partial(WebSocketServant, connection=handshaken, handshake=handshaken.handshake)
+        return serve_handshaken(
+            handshaken, environ, start_response, lambda note: serve(host, environ, note, new_servant)
+        )
     connection = find_connection(environ)
     if connection is None:
         for key, server in _WITHOUT_SOCKETS.items():
@@ -52,14 +59,17 @@ class WebSocketServant(Servant):
 
     _has_taken_over = False
 
-    def __init__(self, host: Host, environ: Environ, connection: Connection, handshake: Handshake) -> None:
+    def __init__(self, host: Host, environ: Environ, connection: Connection | Handshaken, handshake: Handshake) -> None:
+        handshaken = connection if isinstance(connection, Handshaken) else None
         # All of the environ that is wanted later is read now: uWSGI clears it once the connection is taken (S-021).
         scope = websocket_scope_from_environ(environ, handshake)
         scope[ENVIRON_KEY] = environ
+        if handshaken is not None:
+            scope["extensions"] = {}  # there is no response any more that could be a denial
         self._prepare(host, environ)
         self._connection = connection
         self._original_environ = environ.copy()
-        self._exchange = WebSocketExchange(host, scope, self._gate, copy_context(), handshake)
+        self._exchange = WebSocketExchange(host, scope, self._gate, copy_context(), handshake, handshaken)
         self.response = self._exchange.response
 
     def take_over(self) -> socket.socket:

@@ -32,7 +32,7 @@ from bridge.limits import Limits
 from bridge.translate import messages
 from bridge.translate.closing import ABNORMAL, GOING_AWAY
 from bridge.types import Message
-from bridge.websocket.frames import Closed, Event, FrameEnd, Received
+from bridge.websocket.frames import Closed, Event, FrameEnd, Received, size_of
 
 _MESSAGE_OVERHEAD_BYTES = 64
 """What a message costs besides its content, so that empty ones are bounded too."""
@@ -102,7 +102,7 @@ class Session:
     def _take(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, Received):
-                size_bytes = len(event.data) + _MESSAGE_OVERHEAD_BYTES
+                size_bytes = size_of(event.data) + _MESSAGE_OVERHEAD_BYTES
                 self._messages.append((messages.websocket_receive(event.data), size_bytes))
                 self._held_bytes += size_bytes
             elif isinstance(event, Closed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from bridge.websocket.wsgi_hosting.contact import Contact
 
 WIRE_KEY = "werkzeug.socket"
+_OWN_REFERENCES = 3
+"""What refers to the application's end if nobody else does: the environ, and whoever asks."""
 NATIVE_KEY = "wsgi.websocket"
 
 
@@ -72,6 +75,8 @@ class WebSocketCall(WSGICall):
             self._session.wire_was_taken_over = identity is not None and identity != self._near_identity
             with suppress(OSError):
                 near.shutdown(socket.SHUT_RDWR)
+            if sys.getrefcount(near) <= _OWN_REFERENCES:
+                near.close()  # not left to the garbage collector, which has to find the environ first
 
     def drop_wire(self) -> None:
         """Close the wire: the application does without."""

@@ -11,6 +11,7 @@ from bridge.errors import ServerError
 from bridge.translate import messages
 from bridge.translate.closing import ABNORMAL, NO_STATUS
 from bridge.types import Message, Receive
+from bridge.websocket.frames import size_of
 
 if TYPE_CHECKING:
     from bridge.websocket.wsgi_hosting.session import Session
@@ -84,6 +85,6 @@ class Listener:
         if session.path == "wire" and session.wire is not None:
             if not session.wire.send(data):
                 await session.room.wait()
-        elif not session.mailbox.put(data, len(data)):
+        elif not session.mailbox.put(data, size_of(data)):
             while session.mailbox.is_full:
                 await session.room.wait()

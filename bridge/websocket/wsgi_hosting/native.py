@@ -14,16 +14,25 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import ApplicationError, ApplicationTypeError, ClientDisconnected, ClientTimeout
+from bridge.errors import (
+    ApplicationError,
+    ApplicationTypeError,
+    ApplicationValueError,
+    ClientDisconnected,
+    ClientTimeout,
+)
 from bridge.translate import messages
+from bridge.translate.asgi_websocket import OF_THE_HANDSHAKE
 from bridge.translate.closing import NORMAL, checked_close
 from bridge.translate.fields import checked_fields
 from bridge.types import Environ, Message
+from bridge.websocket.frames import size_of
 
 if TYPE_CHECKING:
     from bridge.websocket.wsgi_hosting.contact import Contact
 
 _RULE = "wsgi.websocket"
+_HANDSHAKE_RULE = "RFC 6455, section 4.2.2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +131,29 @@ class WebSocket:
             ClientDisconnected: the client has left.
         """
         with self._lock:
-            if self._has_accepted:
-                raise ApplicationError("the handshake has been completed already", rule=_RULE)
+            if self._has_accepted or self._has_closed:
+                done = "refused" if not self._has_accepted else "completed"
+                raise ApplicationError(f"the handshake has been {done} already", rule=_RULE)
             self._accept(subprotocol, list(headers))
 
     def _accept(self, subprotocol: str | None, headers: list[tuple[str, str]]) -> None:
         """With the lock held."""
         offered = self._session.scope.get("subprotocols") or ()
         if subprotocol is not None and subprotocol not in offered:
-            raise ApplicationError(
-                f"the client has not offered the subprotocol {subprotocol!r}", rule="RFC 6455, section 4.2.2"
+            raise ApplicationValueError(
+                f"the client has not offered the subprotocol {subprotocol!r}", rule=_HANDSHAKE_RULE
             )
         pairs = checked_fields(headers, drop_hop_by_hop=False, strict=False)[0]
+        for name, _ in pairs:
+            if name in OF_THE_HANDSHAKE:
+                raise ApplicationValueError(
+                    f"accept() got the header {name.decode('latin-1')!r}, which belongs to the handshake itself",
+                    rule=_HANDSHAKE_RULE,
+                )
         self._session.claim("native")
         self._session.drop_wire()
-        self._has_accepted = True
         self._put(messages.websocket_accept(subprotocol, pairs), 0)
+        self._has_accepted = True  # last: a message of another thread must not be quicker
 
     def receive(self, timeout: float | None = None) -> str | bytes | None:
         """Return the next message, waiting for it: text is ``str``, else it is ``bytes``.
@@ -180,7 +196,7 @@ class WebSocket:
             self._open()
             if self._has_closed:
                 raise _gone(self._session)
-            self._put(messages.websocket_send(data), len(data))
+            self._put(messages.websocket_send(data), size_of(data))
         except ClientDisconnected:
             if self._has_lost_one:
                 raise _gone(self._session) from None
@@ -229,9 +245,15 @@ class WebSocket:
 
 def _data_from(message: Any, binary: bool | None) -> str | bytes:
     if isinstance(message, str):
-        if binary:
-            return message.encode("utf-8")
-        return message
+        if message.isascii() and not binary:  # nearly all text, by a shorter way
+            return message
+        try:
+            octets = message.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ApplicationValueError(
+                "text with a lone surrogate cannot be sent", rule="RFC 6455, section 5.6"
+            ) from error
+        return octets if binary else message
     if isinstance(message, bytes):
         octets = message
     elif isinstance(message, bytearray | memoryview):

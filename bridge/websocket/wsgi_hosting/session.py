@@ -131,7 +131,9 @@ class Session(Contact):
                     await self._conclude()
                 except Exception as error:  # noqa: BLE001 - raised below, outside the group, as itself
                     failure = error
-                    self._give_all_up(ClientDisconnected(f"the connection has failed: {error!r}"))
+                    self._stop_application(ClientDisconnected(f"the connection has failed: {error!r}"))
+                    if self.wire is not None:
+                        self.wire.let_go()
                     await self._until_finished()
                 self.group = None
                 group.cancel_scope.cancel()
@@ -192,8 +194,12 @@ class Session(Contact):
         await self.send_quietly(message)
         if self.phase is Phase.NEW:
             self.phase = Phase.OPEN
-            if self.group is not None:
-                self._listener.start(self.group)
+            self.listen()
+
+    def listen(self) -> None:
+        """Begin to listen to the client, if that has not been done."""
+        if self.group is not None and not self._listener.is_running:
+            self._listener.start(self.group)
 
     async def close(self, code: int, reason: str) -> None:
         """Close from the application's side, or refuse the handshake."""
@@ -242,18 +248,22 @@ class Session(Contact):
             self.wire.close(code, reason)
 
     def _give_all_up(self, reason: ClientDisconnected) -> None:
+        self.phase = Phase.GONE
+        self._stop_application(reason)
+        if self._sending is not None:
+            self._sending.cancel()
+        self.signal.set()
+
+    def _stop_application(self, reason: ClientDisconnected) -> None:
+        """Let blocked calls end, and whatever the application still says be lost."""
         if self.close_code is None:
             self.close_code = ABNORMAL
-        self.phase = Phase.GONE
         self._speaker.forget()
         self.outflow.close(reason)
         self.mailbox.close(reason)
         self.cancel_calls(reason)
         if self.wire is not None and not self.wire.has_ended:
             self.wire.resume()
-        if self._sending is not None:
-            self._sending.cancel()
-        self.signal.set()
 
     def client_is_lost(self) -> None:
         """The client is lost."""

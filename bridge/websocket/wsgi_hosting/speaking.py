@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from bridge._wsgi_hosting.call import Mark
-from bridge._wsgi_hosting.sending import send_items
-from bridge.errors import ApplicationError
+from bridge._wsgi_hosting.sending import is_complete, send_items
+from bridge.errors import ApplicationError, ClientDisconnected
 from bridge.translate import messages
 from bridge.translate.closing import ABNORMAL, NO_STATUS, NORMAL
 from bridge.types import Message
-from bridge.websocket.frames import Closed, Received
+from bridge.websocket.frames import Closed, Received, size_of
 from bridge.websocket.wsgi_hosting.native import Outgoing
 from bridge.websocket.wsgi_hosting.phases import Phase
 from bridge.websocket.wsgi_hosting.wire import Accepted, Answered, Broken, Saying
@@ -71,7 +71,10 @@ class Speaker:
             if not session.offers_denial:
                 session.is_ended = True
                 await session.send_quietly(messages.websocket_close())
+                session.outflow.close(ClientDisconnected("the handshake is refused; nobody takes the response"))
         if session.phase is Phase.DENIED and not session.is_ended:
+            if not is_complete(items):  # more will come: then the client may leave before the end
+                session.listen()
             await send_items(session, items)
             return
         for item in items:
@@ -95,7 +98,7 @@ class Speaker:
             return
         self._sayings.append(saying)
         if isinstance(saying, Received):
-            self._held_bytes += len(saying.data) + _OVERHEAD_BYTES
+            self._held_bytes += size_of(saying.data) + _OVERHEAD_BYTES
             if self._held_bytes > session.hosting.limits.websocket_queue_bytes and session.wire is not None:
                 session.wire.pause()
         session.signal.set()
@@ -133,7 +136,7 @@ class Speaker:
         if isinstance(saying, Received):
             if session.phase is Phase.OPEN:
                 await session.send_quietly(messages.websocket_send(saying.data))
-            self._held_bytes = max(0, self._held_bytes - len(saying.data) - _OVERHEAD_BYTES)
+            self._held_bytes = max(0, self._held_bytes - size_of(saying.data) - _OVERHEAD_BYTES)
             if session.wire is not None and self._held_bytes <= session.hosting.limits.websocket_queue_bytes // 2:
                 session.wire.resume()
         elif isinstance(saying, Accepted):

@@ -1,0 +1,22 @@
+"""eventlet's server, in a process that it has not patched."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+
+os.environ["EVENTLET_NO_GREENDNS"] = "yes"  # else it imports what newer releases of trio make impossible
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it asks to be left for something newer
+    import eventlet
+    from eventlet import wsgi
+
+from tests.integration.wsgi_programs.loading import address, loaded
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with contextlib.suppress(KeyboardInterrupt):
+        wsgi.server(eventlet.listen(address()), loaded(sys.argv[1]), log=logging.getLogger("eventlet"))
