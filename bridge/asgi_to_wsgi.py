@@ -81,7 +81,7 @@ class ASGIToWSGI:
     Raises:
         TypeError: an argument of a wrong type.
         ImportError: the event loop is not installed; the message names the extra.
-        EventLoopError: the process is patched by eventlet, under which no event loop can run.
+        EventLoopError: eventlet has patched the process' threads, but not all of what they wait with.
 
     Runs on: called by any number of threads at once; the application runs on the loop's thread, which is not the main
     thread (so it cannot install signal handlers).

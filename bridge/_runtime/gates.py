@@ -5,17 +5,22 @@ say first and opens the gate second; the thread passes the gate first and looks 
 news, so the thread looks and waits again.
 
 In a process patched by gevent the thread is a greenlet, which must not block its hub; the hub is woken through its own
-thread-safe watcher. Eventlet has no such thing that works without its hub being polled; it is refused.
+thread-safe watcher. In one patched by eventlet the loop's thread is a green one like those that wait for it
+(`bridge._runtime.green_loops`), and ordinary gates are over eventlet's locks.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Protocol
+
+from bridge.errors import EventLoopError
 
 
 class Gate(Protocol):
@@ -31,7 +36,7 @@ class Gate(Protocol):
 
 
 class ThreadGate:
-    """A gate for an ordinary thread, over one lock.
+    """A gate for an ordinary thread, or a green one of eventlet, over one lock.
 
     ``_is_open`` is set by the loop before it releases the lock and cleared by the thread after it got it, so the lock
     is released once for each time it is acquired.
@@ -107,8 +112,29 @@ def is_eventlet_patched() -> bool:
 
 
 def gate_maker() -> Callable[[], Gate]:
-    """Return what makes gates for the threads of this process; each is made by the thread that will wait."""
+    """Return what makes gates for the threads of this process; each is made by the thread that will wait.
+
+    Called by the thread that starts the loop. Under eventlet what is returned raises `EventLoopError` in other threads
+    of the operating system.
+    """
+    if is_eventlet_patched():
+        return _eventlet_gates()
     return _gevent_gates() if is_gevent_patched() else ThreadGate
+
+
+def _eventlet_gates() -> Callable[[], Gate]:
+    identify: Callable[[], int] = sys.modules["eventlet.patcher"].original("_thread").get_ident
+    home = identify()
+
+    def make() -> Gate:
+        if identify() != home:
+            raise EventLoopError(
+                "under eventlet the event loop can be used in one thread of the operating system only, that of the "
+                "first request, and this is another one; do not call the application in eventlet's tpool"
+            )
+        return ThreadGate()
+
+    return make
 
 
 def _gevent_gates() -> Callable[[], Gate]:
@@ -126,7 +152,10 @@ def _gevent_gates() -> Callable[[], Gate]:
 
 
 def native_lock() -> threading.Lock:
-    """Return a lock of the interpreter, also under gevent: for sections of a few instructions that never wait."""
+    """Return a lock of the interpreter, also under gevent: for sections of a few instructions that never wait.
+
+    Under eventlet it is one of eventlet's: there is one thread only.
+    """
     if is_gevent_patched():
         lock: threading.Lock = sys.modules["gevent.monkey"].get_original("_thread", "allocate_lock")()
         return lock
@@ -134,14 +163,36 @@ def native_lock() -> threading.Lock:
 
 
 def start_native_thread(run: Callable[[], None], name: str) -> threading.Thread | None:
-    """Start a daemon thread of the operating system; return it, or None where gevent hides it. Any thread.
+    """Start a daemon thread for an event loop; return it, or None where it is none of ``threading``. Any thread.
+
+    It is one of the operating system, also under gevent; under eventlet it is green, and of the caller's hub.
 
     Raises:
         RuntimeError: the system has no thread left, or the interpreter is shutting down.
     """
+    if is_eventlet_patched():
+        import_module("bridge._runtime.green_loops").start_green_thread(run)
+        return None
     if is_gevent_patched():
         sys.modules["gevent.monkey"].get_original("_thread", "start_new_thread")(run, ())
         return None
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def new_asyncio_loop() -> asyncio.AbstractEventLoop:
+    """Return a loop of asyncio for a thread that `start_native_thread` has started."""
+    if is_eventlet_patched():
+        loop: asyncio.AbstractEventLoop = import_module("bridge._runtime.green_loops").new_hub_loop()
+        return loop
+    return asyncio.new_event_loop()
+
+
+def pass_on_signal(error: BaseException) -> None:
+    """Give the main thread what a signal may have raised in the loop's: under eventlet the two share one. Loop thread.
+
+    Anywhere else a loop gets no signals, and ``KeyboardInterrupt`` and ``SystemExit`` are the application's own.
+    """
+    if isinstance(error, (KeyboardInterrupt, SystemExit)) and is_eventlet_patched():
+        import_module("bridge._runtime.green_loops").pass_on(error)

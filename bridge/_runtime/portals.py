@@ -9,14 +9,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 
-from bridge._runtime.gates import is_gevent_patched, native_lock
+from bridge._runtime.gates import is_eventlet_patched, is_gevent_patched, native_lock
 from bridge._runtime.portal import LoopKind, Portal
 from bridge._runtime.processes import PerProcess
 
 
 def default_loop_kind() -> LoopKind:
     """Return uvloop where it is installed and can work, else asyncio."""
-    if is_gevent_patched():
+    if is_gevent_patched() or is_eventlet_patched():
         return "asyncio"
     try:
         import_module("uvloop")
@@ -54,8 +54,12 @@ def _register_exit_hook(hook: Callable[[], None]) -> None:
     """Run the hook before thread pools are shut, if the interpreter knows such a time, else at exit.
 
     `atexit` comes too late for tenants that use threads to close: ``concurrent.futures`` is shut by then, and newer
-    interpreters start no thread any more.
+    interpreters start no thread any more. Eventlet has put a function of its own in the place of the one that would run
+    our hook then, and nothing is shut: its threads start at any time.
     """
+    if is_eventlet_patched():
+        atexit.register(hook)
+        return
     import_module("concurrent.futures.thread")  # its hook must be registered first, so that ours runs before it
     register = getattr(threading, "_register_atexit", None)
     if register is not None:

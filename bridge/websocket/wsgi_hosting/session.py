@@ -114,7 +114,7 @@ class Session(Contact):
         """Open the wire and give the call to a thread; None if there is none left."""
         near, far = wire_pair()
         key = _key_from(self.original_scope)
-        wire = Wire(self._speaker, key)
+        wire = Wire(self._speaker, key, self.scope.get("subprotocols") or ())
         await wire.open(far, self.hosting.limits.websocket_queue_bytes)
         self.wire = wire
         self.call = call = WebSocketCall(self, near, key, copy_context())

@@ -7,6 +7,7 @@ client's messages become frames. Loop thread.
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -74,6 +75,7 @@ class Wire:
     Args:
         owner: is told what the application says.
         key: the ``Sec-WebSocket-Key`` that the application was given.
+        subprotocols: those the client offers.
     """
 
     is_used = False
@@ -83,9 +85,10 @@ class Wire:
     _frames: FrameEnd | None = None
     _is_over = False
 
-    def __init__(self, owner: WireOwner, key: str) -> None:
+    def __init__(self, owner: WireOwner, key: str, subprotocols: Sequence[str]) -> None:
         self._owner: WireOwner | None = owner
         self._key = key
+        self._subprotocols = subprotocols
         self._reader = StreamReader()
         self._head = Response.parse(self._reader.read_line, self._reader.read_exact, self._reader.read_to_eof)
         self._head_bytes = 0
@@ -147,14 +150,18 @@ class Wire:
             headers = [pair for pair in headers if pair[0] not in framing]
             self._say(Answered(response.status_code, [*headers, (b"content-length", b"%d" % len(body))], body))
             return
-        if response.headers.get("Sec-WebSocket-Accept") != accept_value(self._key):
+        subprotocols = response.headers.get_all("Sec-WebSocket-Protocol")
+        if response.headers.get_all("Sec-WebSocket-Accept") != [accept_value(self._key)]:
             self._break("the application's Sec-WebSocket-Accept does not belong to the handshake's key")
             return
         if "Sec-WebSocket-Extensions" in response.headers:
             self._break("the application announced an extension that was not offered")
             return
+        if len(subprotocols) > 1 or not set(subprotocols) <= set(self._subprotocols):
+            self._break("the application chose a subprotocol that the client has not offered")
+            return
         self._frames = FrameEnd("client", max_message_bytes=None)
-        self._say(Accepted(response.headers.get("Sec-WebSocket-Protocol"), headers))
+        self._say(Accepted(subprotocols[0] if subprotocols else None, headers))
         rest = bytes(self._reader.buffer)
         if rest:
             self._feed(rest)
