@@ -7,6 +7,7 @@ become messages, and every way in which a connection can end becomes one `Closed
 from __future__ import annotations
 
 import codecs
+import io
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ class FrameEnd:
         self._protocol = _Frames(side, max_message_bytes)
         self._protocol.extensions = list(extensions)
         self._is_text = False
-        self._pieces: list[str] | list[bytes] = []
+        self._fragments: io.StringIO | io.BytesIO | None = None
         self._has_reported = False
 
     @property
@@ -178,15 +179,18 @@ class FrameEnd:
             return None
         if opcode is not Opcode.CONT:
             self._is_text = opcode is Opcode.TEXT
-        pieces: Any = self._pieces
         piece: Any = self._protocol.texts.popleft() if self._is_text else bytes(frame.data)
+        if frame.fin and self._fragments is None:
+            return Received(piece)
+        if self._fragments is None:
+            self._fragments = io.StringIO() if self._is_text else io.BytesIO()
+        # Not a list: a message may have as many fragments as it has octets, and as many empty ones as it likes.
+        fragments: Any = self._fragments
+        fragments.write(piece)
         if not frame.fin:
-            pieces.append(piece)
             return None
-        if pieces:
-            self._pieces = []
-            piece = ("" if self._is_text else b"").join([*pieces, piece])
-        return Received(piece)
+        self._fragments = None
+        return Received(fragments.getvalue())
 
     def _closed_by_us(self) -> Closed:
         """Report the end of a connection whose other end broke a rule, or left without a word."""

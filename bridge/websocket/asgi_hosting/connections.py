@@ -63,6 +63,12 @@ class Connection:
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return own
 
+    def drop(self) -> None:
+        """Give up a connection that was taken and came to nothing; the server's call fails as it likes."""
+        relayed, self._relayed = self._relayed, None
+        if relayed is not None:
+            relayed.close()
+
     def end(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """End the server's call without a response; return what the application returns to the server.
 

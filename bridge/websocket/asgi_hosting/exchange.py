@@ -181,13 +181,13 @@ class WebSocketExchange(Exchange):
             ClientDisconnected: the connection is over (an ``OSError``).
         """
         session = self._session
-        if session is not None and session.has_ended:
-            raise session.gone()
+        if self._is_gone or (session is not None and session.has_ended):
+            raise ClientDisconnected("the WebSocket is closed; nobody takes the message")
         step = self._table.take(message)
         if isinstance(step, Data):
-            await self._open_session().send(step.data)
+            await (session or await self._opened()).send(step.data)
         elif isinstance(step, Close):
-            self._open_session().close(step.code, step.reason)
+            (session or await self._opened()).close(step.code, step.reason)
         elif isinstance(step, Accept):
             await self._accept(step)
         elif isinstance(step, Denial):
@@ -195,18 +195,24 @@ class WebSocketExchange(Exchange):
         elif self._handshaken is not None:
             refusal = refusal_from(message)
             await self._accept(Accept(None, []))
-            self._open_session().close(*refusal)
+            (await self._opened()).close(*refusal)
         else:
             await super().send(messages.response_start(403, [(b"content-length", b"0")]))
             await super().send(messages.response_body(b"", more_body=False))
 
-    def _open_session(self) -> Session:
-        assert self._session is not None  # noqa: S101 - the table lets nothing through before
+    async def _opened(self) -> Session:
+        """Return the session; another coroutine may be in the middle of the accept.
+
+        Raises:
+            ClientDisconnected: the accept has come to nothing.
+        """
+        while self._session is None:
+            if self._is_gone:
+                raise ClientDisconnected("the connection was lost in the handshake")
+            await self._answered.wait()
         return self._session
 
     async def _accept(self, accept: Accept) -> None:
-        if self._is_gone:
-            raise ClientDisconnected("the client has left before its handshake was answered")
         limits = self._host.limits
         if self._handshaken is None:
             head, extensions = self._head_for(accept)
@@ -220,13 +226,15 @@ class WebSocketExchange(Exchange):
             await self._run_errand(errand)
             own, errand.own = errand.own, None
             if own is None:
-                raise ClientDisconnected("the connection could not be taken over")
+                raise ClientDisconnected("the connection could not be taken over")  # noqa: TRY301
             session = Session(frames, limits, self.new_signal, self._connection_is_closed)
             await session.open(own, head)
-        except OSError as error:
-            if isinstance(error, ClientDisconnected):
-                raise
-            raise ClientDisconnected(f"the connection was lost in the handshake: {error!r}") from error
+        except BaseException as error:  # a client that is gone, or a cancellation
+            lost = ClientDisconnected(f"the connection was lost in the handshake: {error!r}")
+            self._fail(lost)
+            if isinstance(error, Exception):
+                raise lost from error
+            raise
         finally:
             errand.forget()
         self._session = session

@@ -8,6 +8,7 @@ from contextvars import copy_context
 from functools import partial
 
 from bridge._asgi_hosting.host import Host
+from bridge._asgi_hosting.patience import Patience
 from bridge._asgi_hosting.servant import ENVIRON_KEY, Servant, refuse, serve
 from bridge.errors import RequestRefused
 from bridge.translate.websocket_handshake import Handshake, handshake_from_environ
@@ -76,7 +77,18 @@ class WebSocketServant(Servant):
         """Take the connection; the server has it no more. An errand does this."""
         own = self._connection.take()
         self._has_taken_over = True
+        # What the server has left looks like the connection of a client that is gone: nobody must ask it (`{}`).
+        self._patience = Patience(self._host, self._portal, self._exchange, self._gate, {})
         return own
+
+    def serve(self, start_response: StartResponse) -> Iterable[bytes]:
+        """Wait for the answer to the handshake; see `Servant.serve`."""
+        try:
+            return super().serve(start_response)
+        except BaseException:
+            if isinstance(self._connection, Connection):
+                self._connection.drop()
+            raise
 
     def _respond(self, start_response: StartResponse, block: bytes | None) -> Iterable[bytes]:
         if not self._has_taken_over:

@@ -57,6 +57,7 @@ class Session:
     is_closed = False
     _line: Line
     _is_paused = False
+    _has_line_ended = False
     _is_congested = False
     _disconnect: Message | None = None
     _deadline_s: float | None = None
@@ -92,16 +93,24 @@ class Session:
     def line_ended(self) -> None:
         """The client is gone."""
         self._take(self._frames.feed_end())
-        self._close_line()
+        self._has_line_ended = True
+        if not self._line.held_bytes:
+            self._close_line()
+        else:  # it may have stopped sending only; it has its time to take what is unsent
+            self._line.end_writing()
+            self._start_closing()
 
     def line_has_room(self) -> None:
         """What was written is mostly out."""
         self._is_congested = False
         self._has_room.ring()
+        self._resume()
 
     def _take(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, Received):
+                if self._deadline_s is not None:
+                    continue  # we have closed: nobody waits for it, and the client must be able to finish
                 size_bytes = size_of(event.data) + _MESSAGE_OVERHEAD_BYTES
                 self._messages.append((messages.websocket_receive(event.data), size_bytes))
                 self._held_bytes += size_bytes
@@ -111,10 +120,25 @@ class Session:
                 self._pinged_s = None
         if events:
             self._came.ring()
-        self._flush()
-        if self._held_bytes > self._limits.websocket_queue_bytes and not self._is_paused:
+        if not self._flush() or self._held_bytes > self._limits.websocket_queue_bytes:
+            self._pause()
+
+    def _pause(self) -> None:
+        """Read no more for now: the application has not taken what is there, or the client not its answers."""
+        if not self._is_paused and self._deadline_s is None:
             self._is_paused = True
             self._line.pause()
+
+    def _resume(self) -> None:
+        """Read on, if nothing speaks against it."""
+        if (
+            self._is_paused
+            and not self._is_congested
+            and self._held_bytes <= max(self._limits.websocket_queue_bytes // 2, _MESSAGE_OVERHEAD_BYTES)
+        ):
+            self._is_paused = False
+            self._pinged_s = None  # an answer may have lain there unread
+            self._line.resume()
 
     def _ended(self, code: int, reason: str) -> None:
         """Nothing more comes from the client. What we have closed ourselves, the application sees with our code."""
@@ -130,14 +154,17 @@ class Session:
             self._has_room.ring()
             self._start_closing()
 
-    def _flush(self) -> None:
+    def _flush(self) -> bool:
+        """Send what the frames have to say; return False if the client does not take it."""
         octets, is_last = self._frames.octets_to_send()
-        if octets and not self._line.write(octets):
+        has_room = not octets or self._line.write(octets)
+        if not has_room:
             self._is_congested = True
         if is_last:
             # Not closed yet: to close with octets unread would make the system take back the frame that says why.
             self._line.end_writing()
             self._start_closing()
+        return has_room
 
     def _start_closing(self) -> None:
         """Wait for the client to go; not for ever, and whatever it still sends is not looked at."""
@@ -169,10 +196,7 @@ class Session:
             await self._came.wait()
         message, size_bytes = self._messages.popleft()
         self._held_bytes -= size_bytes
-        if self._is_paused and self._held_bytes <= self._limits.websocket_queue_bytes // 2:
-            self._is_paused = False
-            self._pinged_s = None  # an answer may have lain there unread
-            self._line.resume()
+        self._resume()
         return message
 
     async def send(self, data: str | bytes) -> None:
@@ -230,7 +254,9 @@ class Session:
         if self.is_closed:
             return
         if self._deadline_s is not None:
-            if now_s >= self._deadline_s:
+            if self._has_line_ended and not self._line.held_bytes:
+                self._close_line()
+            elif now_s >= self._deadline_s:
                 self.abort()
             return
         ping_s = self._limits.websocket_ping_s
