@@ -289,11 +289,16 @@ class WSGIToASGI:
         with the stack of their threads, and left alone: the threads are daemons and do not keep the process alive.
         """
         hosting = self._hosting
+        hosting.is_draining = True
         for websocket in tuple(hosting.websockets):
             websocket.leave()
-        with anyio.move_on_after(hosting.limits.shutdown_s):
-            while hosting.live or hosting.websockets:  # noqa: ASYNC110 - requests may run on other loops, where no event reaches this one
-                await anyio.sleep(_DRAIN_LOOK_S)
+        try:
+            with anyio.move_on_after(hosting.limits.shutdown_s):
+                # Requests may run on other loops, where no event reaches this one.
+                while hosting.live or hosting.websockets:  # noqa: ASYNC110
+                    await anyio.sleep(_DRAIN_LOOK_S)
+        finally:
+            hosting.is_draining = False
         for exchange in (*hosting.live, *hosting.websockets):
             logger.error("%s is still running %.1f s after shutdown began", repr(exchange), hosting.limits.shutdown_s)
         for stuck in (

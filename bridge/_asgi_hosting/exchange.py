@@ -34,7 +34,7 @@ from bridge._asgi_hosting.hosting import logger
 from bridge._asgi_hosting.outcomes import comes_from_disconnect, failure_from
 from bridge._asgi_hosting.receiving import Receiving
 from bridge._asgi_hosting.sending import Swallowing, Turns
-from bridge._runtime.gates import Gate
+from bridge._runtime.gates import Gate, pass_on_signal
 from bridge._runtime.loops import Signal
 from bridge._runtime.spawning import Work
 from bridge.errors import ApplicationError, ClientDisconnected, RequestRefused
@@ -113,6 +113,7 @@ class Exchange:
         except BaseException as error:  # noqa: BLE001 - the servant must not wait for ever
             self._host.live.discard(self)
             self._fail(error)
+            pass_on_signal(error)
 
     async def _run(self) -> None:
         host = self._host
@@ -140,6 +141,7 @@ class Exchange:
             self._app_returned()
         except BaseException as error:
             self._app_raised(error)
+            pass_on_signal(error)
             if isinstance(error, anyio.get_cancelled_exc_class()):
                 raise
         finally:

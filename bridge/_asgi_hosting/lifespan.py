@@ -11,6 +11,7 @@ import anyio
 
 from bridge._asgi_hosting.hosting import logger
 from bridge._runtime.bells import Bell
+from bridge._runtime.gates import pass_on_signal
 from bridge._runtime.loops import LoopPort
 from bridge._runtime.spawning import Work
 from bridge.errors import LifespanError
@@ -56,6 +57,7 @@ class Lifespan:
             await self._app(scope, self._receive, self._send)
         except BaseException as error:
             self._ended_with(error)
+            pass_on_signal(error)
             if isinstance(error, anyio.get_cancelled_exc_class()):
                 raise
         else:

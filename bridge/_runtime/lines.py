@@ -138,7 +138,7 @@ class _AsyncioLine(asyncio.Protocol):
 
     @property
     def held_bytes(self) -> int:
-        return 0 if self._transport is None else int(self._transport.get_write_buffer_size())
+        return 0 if self._transport is None or self._is_lost else int(self._transport.get_write_buffer_size())
 
     def write(self, octets: bytes) -> bool:
         transport = self._transport
@@ -202,7 +202,7 @@ class _TrioLine:
 
     @property
     def held_bytes(self) -> int:
-        return len(self._unsent)
+        return 0 if self._has_been_lost else len(self._unsent)
 
     async def _read(self) -> None:
         with self._reading, suppress(self._trio.ClosedResourceError):

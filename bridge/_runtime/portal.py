@@ -23,7 +23,7 @@ from contextvars import Context
 from importlib import import_module
 from typing import Any, Literal, Protocol, TypeAlias
 
-from bridge._runtime.gates import Gate, gate_maker, native_lock, start_native_thread
+from bridge._runtime.gates import Gate, gate_maker, native_lock, new_asyncio_loop, start_native_thread
 from bridge._runtime.loops import LoopGoneError, LoopPort, Signal, current_port
 from bridge._runtime.spawning import BoundedExecutor, Work, asyncio_spawner, clean_up_asyncio, trio_spawner
 
@@ -212,7 +212,7 @@ class Portal:
             await self._stop.wait()
 
     def _run_asyncio(self) -> None:
-        factory = import_module("uvloop").new_event_loop if self.kind == "uvloop" else asyncio.new_event_loop
+        factory = import_module("uvloop").new_event_loop if self.kind == "uvloop" else new_asyncio_loop
         loop: asyncio.AbstractEventLoop = factory()
 
         executor = BoundedExecutor()

@@ -66,6 +66,7 @@ class Hosting:
     fast_uploads: set[Exchange] = field(default_factory=set["Exchange"], init=False)
     """Requests whose large body is streamed because it came fast."""
     websockets: set[OpenWebSocket] = field(default_factory=set["OpenWebSocket"], init=False)
+    is_draining: bool = field(default=False, init=False)
     refused: int = field(default=0, init=False)
     observers: list[Observer] = field(default_factory=list["Observer"], init=False)
 

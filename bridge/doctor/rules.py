@@ -67,9 +67,9 @@ RULES: Mapping[str, Rule] = {
         "host it where greenlets run (gunicorn -k gevent), or leave the patching to that server",
     ),
     "eventlet-patched": Rule(
-        "error",
-        "eventlet has replaced the threads of this process; to_wsgi refuses to run there, event loops stall",
-        "leave monkey_patch() out",
+        "warning",
+        "eventlet has replaced the threads and sockets of this process: servers with event loops of their own stall",
+        "host it where green threads run (eventlet's own server), or leave monkey_patch() out",
     ),
     "nest-asyncio": Rule(
         "warning",

@@ -59,7 +59,8 @@ def asks_for_websocket(environ: Mapping[str, Any]) -> bool:
         return False
     return (
         environ.get("REQUEST_METHOD") == "GET"
-        and str(environ.get("SERVER_PROTOCOL")).strip().upper() not in _OTHER_PROTOCOLS
+        # Eventlet says HTTP/1.0 of every request.
+        and ("eventlet.input" in environ or str(environ.get("SERVER_PROTOCOL")).strip().upper() not in _OTHER_PROTOCOLS)
         and _has_token(environ["HTTP_UPGRADE"], "websocket")
         and _has_token(environ.get("HTTP_CONNECTION"), "upgrade")
     )

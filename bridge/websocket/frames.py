@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ try:
     from websockets.protocol import Protocol, Side, State
 except ImportError as error:
     raise ImportError("WebSocket connections need websockets: pip install 'wsgi-asgi-bridge[websocket]'") from error
+
+# The library says of every connection, at level INFO, that it was closed; a client that leaves is no matter for a log.
+_library_logger = logging.getLogger("bridge.websocket")
+_library_logger.setLevel(logging.WARNING)
 
 _MOST_CONTROL_BYTES = 125
 _TEXT_RULE = "RFC 6455, section 5.6"
@@ -75,7 +80,7 @@ class _Frames(Protocol):
     def __init__(self, side: Side, max_message_bytes: int | None) -> None:
         # For the library a control frame is a part of the message it comes in between: room for one is left to it.
         loose = None if max_message_bytes is None else max_message_bytes + _MOST_CONTROL_BYTES
-        super().__init__(side, state=State.OPEN, max_size=loose)
+        super().__init__(side, state=State.OPEN, max_size=loose, logger=_library_logger)
         self.texts: deque[str] = deque()
         self._limit_bytes = max_message_bytes
         self._message_bytes = 0

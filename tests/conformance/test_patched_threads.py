@@ -1,65 +1,17 @@
-"""Unusual threads: greenlets of gevent and eventlet, sub-interpreters, servers outside the main thread."""
+"""Unusual threads: greenlets of gevent, sub-interpreters, servers outside the main thread."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import textwrap
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
 from tests.backends import Backend
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.conformance.patched_programs import app_program, run_program
 
 needs_gevent = pytest.mark.skipif(find_spec("gevent") is None, reason="gevent is not installed")
-needs_eventlet = pytest.mark.skipif(find_spec("eventlet") is None, reason="eventlet is not installed")
-
-APP = """
-import asyncio, os, sys, threading, time
-import anyio
-from bridge import ASGIToWSGI, EventLoopError
-from tests.gateway import QUICK, environ_for, run
-
-to_thread = anyio.to_thread.run_sync if KIND == "trio" else asyncio.to_thread
-running, all_here = 0, None
-
-async def app(scope, receive, send):
-    global running, all_here
-    if scope["type"] == "lifespan":
-        await receive()
-        all_here = anyio.Event()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        print("lifespan over", await to_thread(lambda: "in a thread"), flush=True)
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    body = b"whole"
-    if scope["path"] == "/together":  # five requests, none of which ends before the last has come
-        running += 1
-        if running == 5:
-            all_here.set()
-        await all_here.wait()
-    elif scope["path"] == "/thread":
-        body = await to_thread(lambda: b"from a thread")
-    elif scope["path"] == "/upload":
-        body = (await receive())["body"]
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    if scope["path"] == "/stream":
-        for number in range(3):
-            await send({"type": "http.response.body", "body": b"%d " % number, "more_body": True})
-            await anyio.sleep(0.001)
-    await send({"type": "http.response.body", "body": body})
-
-def make():
-    return ASGIToWSGI(app, limits=QUICK, event_loop=KIND)
-
-def body_of(path, body=None):
-    return run(adapter, environ_for("GET" if body is None else "POST", path, body=body)).body
-"""
 
 PATCH_GEVENT = """
 from gevent import monkey
@@ -84,27 +36,6 @@ def at_once(*paths):
     gevent.joinall(jobs, timeout=8, raise_error=True)
     return [job.value for job in jobs]
 """
-
-
-def app_program(kind: str = "auto", adapter: str = "make()") -> str:
-    """Return the beginning of a program: an application, and its adapter unless that is yet to be made."""
-    return f"KIND = {kind!r}\n{APP}\nadapter = {adapter}\n"
-
-
-def run_program(*parts: str) -> str:
-    """Run a program that is given in parts; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(textwrap.dedent(part) for part in parts)],
-        # eventlet's own resolver cannot be imported beside trio.
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "EVENTLET_NO_GREENDNS": "yes"},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout
 
 
 # ---- gevent -----------------------------------------------------------------------------------------------------
@@ -267,52 +198,6 @@ def test_a_forked_gevent_worker_serves_what_its_master_made():
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         """,
     )
-
-
-# ---- eventlet ---------------------------------------------------------------------------------------------------
-
-PATCH_EVENTLET = """
-import warnings
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import eventlet
-    eventlet.monkey_patch()
-"""
-
-
-@needs_eventlet
-@pytest.mark.requirement("A-124")
-def test_under_eventlet_an_adapter_is_refused_when_it_is_made():
-    said = run_program(
-        PATCH_EVENTLET + app_program(adapter="None"),
-        """
-        try:
-            make()
-        except EventLoopError as error:
-            print(error)
-        """,
-    )
-
-    assert "eventlet" in said
-    assert "use gevent, or threads" in said
-
-
-@needs_eventlet
-@pytest.mark.requirement("A-124")
-def test_an_adapter_that_was_made_before_eventlet_came_is_refused_at_its_first_use():
-    said = run_program(
-        app_program() + PATCH_EVENTLET,
-        """
-        for use in (adapter.startup, lambda: body_of("/")):
-            try:
-                use()
-            except EventLoopError as error:
-                print(error)
-        adapter.shutdown()
-        """,
-    )
-
-    assert said.count("use gevent, or threads") == 2
 
 
 # ---- Interpreters and threads -----------------------------------------------------------------------------------

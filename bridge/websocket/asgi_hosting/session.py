@@ -56,6 +56,9 @@ class Session:
     close_reason = ""
     is_closed = False
     _line: Line
+    _written_bytes = 0
+    _answer_bytes = 0
+    """Of answers to pings, written while the client takes nothing."""
     _is_paused = False
     _has_line_ended = False
     _is_congested = False
@@ -103,6 +106,7 @@ class Session:
     def line_has_room(self) -> None:
         """What was written is mostly out."""
         self._is_congested = False
+        self._answer_bytes = 0
         self._has_room.ring()
         self._resume()
 
@@ -120,12 +124,12 @@ class Session:
                 self._pinged_s = None
         if events:
             self._came.ring()
-        if not self._flush() or self._held_bytes > self._limits.websocket_queue_bytes:
-            self._pause()
-
-    def _pause(self) -> None:
-        """Read no more for now: the application has not taken what is there, or the client not its answers."""
-        if not self._is_paused and self._deadline_s is None:
+        answer_bytes = self._flush()
+        if self._is_congested:
+            self._answer_bytes += answer_bytes
+        # Read no more for now if the application has not taken what is there, or the client not its answers.
+        is_full = max(self._held_bytes, self._answer_bytes) > self._limits.websocket_queue_bytes
+        if is_full and not self._is_paused and self._deadline_s is None:
             self._is_paused = True
             self._line.pause()
 
@@ -133,7 +137,7 @@ class Session:
         """Read on, if nothing speaks against it."""
         if (
             self._is_paused
-            and not self._is_congested
+            and self._answer_bytes <= self._limits.websocket_queue_bytes
             and self._held_bytes <= max(self._limits.websocket_queue_bytes // 2, _MESSAGE_OVERHEAD_BYTES)
         ):
             self._is_paused = False
@@ -154,17 +158,17 @@ class Session:
             self._has_room.ring()
             self._start_closing()
 
-    def _flush(self) -> bool:
-        """Send what the frames have to say; return False if the client does not take it."""
+    def _flush(self) -> int:
+        """Send what the frames have to say; return how many bytes that was."""
         octets, is_last = self._frames.octets_to_send()
-        has_room = not octets or self._line.write(octets)
-        if not has_room:
+        self._written_bytes += len(octets)
+        if octets and not self._line.write(octets):
             self._is_congested = True
         if is_last:
             # Not closed yet: to close with octets unread would make the system take back the frame that says why.
             self._line.end_writing()
             self._start_closing()
-        return has_room
+        return len(octets)
 
     def _start_closing(self) -> None:
         """Wait for the client to go; not for ever, and whatever it still sends is not looked at."""
@@ -215,13 +219,17 @@ class Session:
     async def _until_sent(self) -> None:
         limit_s = self._limits.response_wait_s
         while self._is_congested and self._disconnect is None:
-            before_bytes = self._line.held_bytes
+            before_bytes = self._taken_bytes()
             with anyio.move_on_after(limit_s):
                 await self._has_room.wait()
                 continue
-            if self._line.held_bytes >= before_bytes:
+            if self._taken_bytes() == before_bytes:
                 self.abort()
                 raise ClientDisconnected(f"the client took no byte for {limit_s} s")
+
+    def _taken_bytes(self) -> int:
+        """Count what the system has taken so far; what is unsent may grow all the while."""
+        return self._written_bytes - self._line.held_bytes
 
     def gone(self) -> ClientDisconnected:
         """Make the error for an application that sends after the end."""
@@ -262,17 +270,15 @@ class Session:
         ping_s = self._limits.websocket_ping_s
         if ping_s is None:
             return
-        if (
-            self._pinged_s is not None
-            and not self._is_paused
-            and now_s - self._pinged_s >= self._limits.websocket_pong_s
-        ):
+        # While the application does not receive, an answer may lie there unread; not so while the client takes nothing.
+        is_excused = self._is_paused and self._answer_bytes <= self._limits.websocket_queue_bytes
+        if self._pinged_s is not None and not is_excused and now_s - self._pinged_s >= self._limits.websocket_pong_s:
             self._frames.fail("no answer to a ping")
             self._flush()
             self._ended(ABNORMAL, "no answer to a ping")
         elif now_s >= self._next_ping_s:
             self._next_ping_s = now_s + ping_s
             if self._frames.ping(os.urandom(_PING_BYTES)):
-                if self._pinged_s is None and not self._is_paused:
+                if self._pinged_s is None and not is_excused:
                     self._pinged_s = now_s
                 self._flush()

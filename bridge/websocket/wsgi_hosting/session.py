@@ -13,14 +13,16 @@ the loop.
 from __future__ import annotations
 
 import base64
+import errno
 import os
 from collections.abc import Awaitable
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
 import anyio
 
-from bridge._runtime.loops import LoopPort
+from bridge._runtime.loops import LoopGoneError, LoopPort
 from bridge._runtime.waiting import wait_through_cancellation
 from bridge._wsgi_hosting.hosting import Hosting, describe, logger
 from bridge.errors import (
@@ -43,6 +45,8 @@ _FULL = "The server has too many WebSocket connections; try again soon."
 _SERVER_ERROR = 500
 _KEY = b"sec-websocket-key"
 _RESPONSE_RULES = "PEP 3333"
+_NOTICE_S = 1.0
+"""How long to wait for what a server that stops, or whose client has left, may never say."""
 
 
 class Session(Contact):
@@ -85,6 +89,7 @@ class Session(Contact):
             await self._refuse(RequestRefused(503, _FULL))
             return
         hosting.websockets.add(self)
+        self._is_leaving = hosting.is_draining
         call: WebSocketCall | None = None
         try:
             call = await self._start()
@@ -162,7 +167,6 @@ class Session(Contact):
                 self.client_is_lost()
             self._sending = None
             if self._is_leaving:
-                self._is_leaving = False
                 await self._go_away()
             if is_finished and self._wire_is_over():
                 return
@@ -221,6 +225,8 @@ class Session(Contact):
         error: Any = self.outflow.take_error()
         if self.wire_was_taken_over and isinstance(error, ConnectionError):
             error = None  # how code for WSGI servers ends a call whose socket it goes on with
+        if self.path == "wire" and _is_way_out(error, is_over=self.phase in (Phase.CLOSED, Phase.GONE)):
+            error = None
         if self.path is not None and isinstance(error, ApplicationError) and error.rule.startswith(_RESPONSE_RULES):
             error = None  # once it has used the connection, whatever it returns is no response
         if self.phase is Phase.NEW or (self.phase is Phase.DENIED and error is not None):
@@ -282,21 +288,43 @@ class Session(Contact):
             logger.debug("%s: send() raised %s; taken as the client's disconnect", repr(self), repr(error))
             if self.phase is not Phase.CLOSED:
                 self.client_left(ABNORMAL, "")
-        except Exception:
-            if not self.is_gone:
+        except Exception as error:
+            if self.phase is Phase.CLOSED and isinstance(error, RuntimeError):
+                logger.debug("%s: send() raised %s; both ends have closed at once", repr(self), repr(error))
+            elif not await self._learns_that_client_left():
                 raise
 
-    def leave(self) -> None:
-        """Close with 1001, because the server is shutting down."""
-        self._is_leaving = True
+    async def _learns_that_client_left(self) -> bool:
+        """Tell whether the error of ``send`` meant that: daphne's is no ``OSError``, but ``receive`` says so too."""
+        with anyio.move_on_after(_NOTICE_S):
+            while not self.is_gone and self._listener.is_running:
+                await self.signal.wait()
         self.signal.set()
+        return self.is_gone
+
+    def leave(self) -> None:
+        """Close with 1001, because the server is shutting down. Any thread: another loop may be shutting down."""
+        with suppress(LoopGoneError):
+            self.port.post(self._begin_to_leave)
+
+    def _begin_to_leave(self) -> None:
+        self._is_leaving = True  # for good: the handshake may yet be accepted
+        self.signal.set()
+        if self._sending is not None:
+            self.port.call_later(_NOTICE_S, self._stop_sending)
+
+    def _stop_sending(self) -> None:
+        """A client that takes nothing does not hold up the shutdown."""
+        if self._sending is not None:
+            self._sending.cancel()
 
     async def _go_away(self) -> None:
         if self.phase is Phase.OPEN:
-            await self.close(GOING_AWAY, "")
-            self.outflow.close(ClientDisconnected("the server is shutting down"))
             if self.wire is not None and self.path == "wire":
                 self.wire.close(GOING_AWAY, "")
+            with anyio.move_on_after(_NOTICE_S):  # granian, when it stops, may never say that it has taken the close
+                await self.close(GOING_AWAY, "")
+            self.outflow.close(ClientDisconnected("the server is shutting down"))
 
     async def _abandon(self, call: WebSocketCall) -> None:
         """The server has cancelled the connection: tell the application, and wait for it, for a while."""
@@ -327,6 +355,17 @@ class Session(Contact):
                 await self.send_quietly(messages.denial_from_response(message))
         else:
             await self.send_quietly(messages.websocket_close())
+
+
+def _is_way_out(error: object, *, is_over: bool) -> bool:
+    """Tell whether this is how code for WSGI servers ends a call whose socket it has used.
+
+    A bare ``ConnectionError`` keeps werkzeug from answering (Engine.IO raises it after every conversation). The others
+    are what a socket says whose client has left; EBADF if a thread of the application has closed it because of that.
+    """
+    if is_over and isinstance(error, OSError) and error.errno == errno.EBADF:
+        return True
+    return isinstance(error, ConnectionError) and (is_over or (type(error) is ConnectionError and not error.args))
 
 
 def _key_from(scope: Scope) -> str:
