@@ -160,7 +160,7 @@ class Visit:
         """Read the head of the answer to the handshake."""
         while (end := self._octets.find(b"\r\n\r\n")) < 0:
             octets = self.client.recv(_PIECE_BYTES)
-            assert octets, f"the connection ended in the head, after {bytes(self._octets)!r}"
+            assert octets, f"the connection ended in the head, after {bytes(self._octets[:60])!r}"
             self._octets += octets
         head = self._octets[:end].decode("latin-1")
         del self._octets[: end + 4]
@@ -225,7 +225,7 @@ class Visit:
         while len(self._octets) < size_bytes:
             octets = self.client.recv(_PIECE_BYTES)
             if not octets:
-                assert not self._octets, f"the connection ended within a frame, after {bytes(self._octets)!r}"
+                assert not self._octets, f"the connection ended within a frame, after {bytes(self._octets[:60])!r}"
                 return None
             self._octets += octets
         octets = bytes(self._octets[:size_bytes])
@@ -238,12 +238,12 @@ class Visit:
         return not self._octets and not select.select([self.client], [], [], 0)[0]
 
     def fill(self, octets: bytes, most_bytes: int) -> int:
-        """Send the octets again and again until nobody takes more for a quarter of a second, or the most is sent.
+        """Send the octets again and again until nobody takes more for a tenth of a second, or the most is sent.
 
         Return how many bytes were taken.
         """
         taken_bytes = 0
-        self.client.settimeout(0.25)
+        self.client.settimeout(0.1)
         try:
             while taken_bytes < most_bytes:
                 taken_bytes += self.client.send(octets[taken_bytes % len(octets) :])

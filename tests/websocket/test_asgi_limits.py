@@ -22,6 +22,7 @@ from websockets.uri import parse_uri
 
 from bridge import Limits
 from bridge.websocket.frames import FrameEnd, Received
+from tests.backends import ASYNCIO
 from tests.gateway import QUICK, hosted
 from tests.integration.raw_websocket import BINARY, CLOSE, CONT, PING, PONG, TEXT, frame, handshake_fields
 from tests.meeting import Flag, until
@@ -315,6 +316,24 @@ def test_the_time_for_the_answer_to_a_close_is_as_said(backend, close_s):
         since_s = time.monotonic()
         visit.wait_until_hung_up()
         assert close_s <= time.monotonic() - since_s + 0.02 < close_s + 1.0
+
+
+@pytest.mark.requirement("S-026", "A-140")
+def test_the_time_for_the_answer_to_a_close_begins_when_a_slow_client_has_got_to_it():
+    message = b"x" * MIB
+
+    async def app(receive, send):
+        await send({"type": "websocket.send", "bytes": message})
+
+    with on_loop(accepting(app), ASYNCIO, websocket_close_s=0.2) as adapter:
+        with Visit(adapter, send_buffer_bytes=16 * KIB) as visit:
+            came = visit.opened().read_whole(10)
+            for _ in range(10):  # 0.5 s
+                came += visit.read_whole(16 * KIB)
+                time.sleep(0.05)
+            came += visit.read_whole(len(message) + 10 - len(came))
+            assert came.endswith(message)
+            assert visit.read_close() == (1000, "")
 
 
 # ---- Compression ----------------------------------------------------------------------------------------------------

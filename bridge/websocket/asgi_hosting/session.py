@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable
 
 import anyio
+import anyio.lowlevel
 
 from bridge._runtime.bells import Bell
 from bridge._runtime.lines import Line, open_line
@@ -37,6 +38,7 @@ from bridge.websocket.frames import Closed, Event, FrameEnd, Received, size_of
 _MESSAGE_OVERHEAD_BYTES = 64
 """What a message costs besides its content, so that empty ones are bounded too."""
 _PING_BYTES = 4
+_SENDS_IN_A_ROW = 32
 
 
 class Session:
@@ -57,6 +59,8 @@ class Session:
     is_closed = False
     _line: Line
     _written_bytes = 0
+    _closing_bytes = 0
+    """What the client had taken when its time to close began."""
     _answer_bytes = 0
     """Of answers to pings, written while the client takes nothing."""
     _is_paused = False
@@ -64,7 +68,10 @@ class Session:
     _is_congested = False
     _disconnect: Message | None = None
     _deadline_s: float | None = None
+    _sent_in_a_row = 0
     _pinged_s: float | None = None
+    _pinged_bytes = 0
+    _looked_bytes = 0
 
     def __init__(
         self, frames: FrameEnd, limits: Limits, new_signal: Callable[[], Signal], on_closed: Callable[[], None]
@@ -174,6 +181,7 @@ class Session:
         """Wait for the client to go; not for ever, and whatever it still sends is not looked at."""
         if self._deadline_s is None:
             self._deadline_s = time.monotonic() + self._limits.websocket_close_s
+            self._closing_bytes = self._taken_bytes()
         if self._is_paused:
             self._is_paused = False
             self._line.resume()
@@ -213,8 +221,14 @@ class Session:
         if not self._frames.send(data) or self._disconnect is not None:
             raise self.gone()
         self._flush()
+        self._sent_in_a_row += 1
         if self._is_congested:
             await self._until_sent()
+        elif self._sent_in_a_row >= _SENDS_IN_A_ROW:  # a client that reads fast is not alone on the loop
+            await anyio.lowlevel.checkpoint()
+        else:
+            return
+        self._sent_in_a_row = 0
 
     async def _until_sent(self) -> None:
         limit_s = self._limits.response_wait_s
@@ -257,6 +271,15 @@ class Session:
             self._tell_disconnect()
             self._on_closed()
 
+    def _be_late(self, now_s: float) -> None:
+        """The time of the client is up: cut it, unless it is slow and has not got to the close yet."""
+        taken_bytes = self._taken_bytes()
+        if self._line.held_bytes and taken_bytes != self._closing_bytes:
+            self._closing_bytes = taken_bytes
+            self._deadline_s = now_s + self._limits.websocket_close_s
+        else:
+            self.abort()
+
     def look(self, now_s: float) -> None:
         """Do what the time asks for."""
         if self.is_closed:
@@ -265,13 +288,17 @@ class Session:
             if self._has_line_ended and not self._line.held_bytes:
                 self._close_line()
             elif now_s >= self._deadline_s:
-                self.abort()
+                self._be_late(now_s)
             return
         ping_s = self._limits.websocket_ping_s
         if ping_s is None:
             return
         # While the application does not receive, an answer may lie there unread; not so while the client takes nothing.
         is_excused = self._is_paused and self._answer_bytes <= self._limits.websocket_queue_bytes
+        taken_bytes = self._taken_bytes()
+        if self._looked_bytes != taken_bytes < self._pinged_bytes:
+            self._pinged_s = now_s  # slow, but not silent: the ping itself is not out yet
+        self._looked_bytes = taken_bytes
         if self._pinged_s is not None and not is_excused and now_s - self._pinged_s >= self._limits.websocket_pong_s:
             self._frames.fail("no answer to a ping")
             self._flush()
@@ -279,6 +306,7 @@ class Session:
         elif now_s >= self._next_ping_s:
             self._next_ping_s = now_s + ping_s
             if self._frames.ping(os.urandom(_PING_BYTES)):
+                self._flush()
                 if self._pinged_s is None and not is_excused:
                     self._pinged_s = now_s
-                self._flush()
+                    self._pinged_bytes = self._written_bytes
