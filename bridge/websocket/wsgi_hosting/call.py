@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import socket
 import sys
@@ -14,13 +15,15 @@ from bridge._wsgi_hosting.call import WSGICall
 from bridge._wsgi_hosting.error_stream import ErrorStream
 from bridge.translate.headers import NO_BODY_FIELDS
 from bridge.translate.websocket_environ import environ_from_websocket_scope
-from bridge.types import Environ
+from bridge.types import Environ, Scope
 from bridge.websocket.wsgi_hosting.native import WebSocket
 
 if TYPE_CHECKING:
     from bridge.websocket.wsgi_hosting.contact import Contact
 
 WIRE_KEY = "werkzeug.socket"
+_KEY = b"sec-websocket-key"
+_KEY_BYTES = 16
 _OWN_REFERENCES = 3
 """What refers to the application's end if nobody else does: the environ, and whoever asks."""
 NATIVE_KEY = "wsgi.websocket"
@@ -41,6 +44,14 @@ def wire_pair() -> tuple[socket.socket, socket.socket]:
     """Return the application's end and the loop's end of a new wire."""
     near, far = socket.socketpair()
     return _ApplicationEnd(near.family, near.type, near.proto, near.detach()), far
+
+
+def key_from_scope(scope: Scope) -> str:
+    """Return the client's ``Sec-WebSocket-Key``, or one made up: HTTP/2 and test clients have none."""
+    for name, value in scope.get("headers") or ():
+        if name.lower() == _KEY:
+            return bytes(value).decode("latin-1")
+    return base64.b64encode(os.urandom(_KEY_BYTES)).decode("ascii")
 
 
 def _identity(end: socket.socket) -> int | None:

@@ -12,9 +12,6 @@ the loop.
 
 from __future__ import annotations
 
-import base64
-import errno
-import os
 from collections.abc import Awaitable
 from contextlib import suppress
 from contextvars import copy_context
@@ -26,7 +23,6 @@ from bridge._runtime.loops import LoopGoneError, LoopPort
 from bridge._runtime.waiting import wait_through_cancellation
 from bridge._wsgi_hosting.hosting import Hosting, describe, logger
 from bridge.errors import (
-    ApplicationError,
     ClientDisconnected,
     RequestCancelled,
     RequestRefused,
@@ -34,17 +30,16 @@ from bridge.errors import (
 from bridge.translate import messages
 from bridge.translate.closing import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NORMAL
 from bridge.types import Message, Receive, Scope, Send
-from bridge.websocket.wsgi_hosting.call import WebSocketCall, wire_pair
+from bridge.websocket.wsgi_hosting.call import WebSocketCall, key_from_scope, wire_pair
 from bridge.websocket.wsgi_hosting.contact import Contact, is_over
 from bridge.websocket.wsgi_hosting.listening import Listener
+from bridge.websocket.wsgi_hosting.outcomes import is_no_failure
 from bridge.websocket.wsgi_hosting.phases import Phase
 from bridge.websocket.wsgi_hosting.speaking import Speaker
 from bridge.websocket.wsgi_hosting.wire import Wire
 
 _FULL = "The server has too many WebSocket connections; try again soon."
 _SERVER_ERROR = 500
-_KEY = b"sec-websocket-key"
-_RESPONSE_RULES = "PEP 3333"
 _NOTICE_S = 1.0
 """How long to wait for what a server that stops, or whose client has left, may never say."""
 
@@ -105,7 +100,7 @@ class Session(Contact):
             if self.phase is not Phase.NEW or not hosting.responds_to_errors:
                 raise
             logger.exception("%s: the application failed", repr(self))
-            await self._answer_plainly(_SERVER_ERROR, "Internal Server Error")
+            await self._speaker.answer_plainly(_SERVER_ERROR, "Internal Server Error")
         finally:
             hosting.websockets.discard(self)
             self.mailbox.close(is_over())
@@ -118,7 +113,7 @@ class Session(Contact):
     async def _start(self) -> WebSocketCall | None:
         """Open the wire and give the call to a thread; None if there is none left."""
         near, far = wire_pair()
-        key = _key_from(self.original_scope)
+        key = key_from_scope(self.original_scope)
         wire = Wire(self._speaker, key, self.scope.get("subprotocols") or ())
         await wire.open(far, self.hosting.limits.websocket_queue_bytes)
         self.wire = wire
@@ -223,12 +218,8 @@ class Session(Contact):
     async def _conclude(self) -> None:
         """The application is done: close what it has left open, and tell of its error."""
         error: Any = self.outflow.take_error()
-        if self.wire_was_taken_over and isinstance(error, ConnectionError):
-            error = None  # how code for WSGI servers ends a call whose socket it goes on with
-        if self.path == "wire" and _is_way_out(error, is_over=self.phase in (Phase.CLOSED, Phase.GONE)):
+        if error is not None and is_no_failure(self, error):
             error = None
-        if self.path is not None and isinstance(error, ApplicationError) and error.rule.startswith(_RESPONSE_RULES):
-            error = None  # once it has used the connection, whatever it returns is no response
         if self.phase is Phase.NEW or (self.phase is Phase.DENIED and error is not None):
             if error is not None:
                 raise error
@@ -345,32 +336,4 @@ class Session(Contact):
     async def _refuse(self, refusal: RequestRefused) -> None:
         self.hosting.refused += 1
         logger.warning("%s refused: %s", repr(self), str(refusal))
-        await self._answer_plainly(refusal.status, refusal.reason)
-
-    async def _answer_plainly(self, status: int, sentence: str) -> None:
-        self.phase = Phase.DENIED
-        extra = [(b"retry-after", b"%d" % self.hosting.limits.retry_after_s)] if status == 503 else []  # noqa: PLR2004
-        if self.offers_denial:
-            for message in messages.plain_response(status, sentence, *extra):
-                await self.send_quietly(messages.denial_from_response(message))
-        else:
-            await self.send_quietly(messages.websocket_close())
-
-
-def _is_way_out(error: object, *, is_over: bool) -> bool:
-    """Tell whether this is how code for WSGI servers ends a call whose socket it has used.
-
-    A bare ``ConnectionError`` keeps werkzeug from answering (Engine.IO raises it after every conversation). The others
-    are what a socket says whose client has left; EBADF if a thread of the application has closed it because of that.
-    """
-    if is_over and isinstance(error, OSError) and error.errno == errno.EBADF:
-        return True
-    return isinstance(error, ConnectionError) and (is_over or (type(error) is ConnectionError and not error.args))
-
-
-def _key_from(scope: Scope) -> str:
-    """Return the client's key, or one made up: HTTP/2 and test clients have none."""
-    for name, value in scope.get("headers") or ():
-        if name.lower() == _KEY:
-            return bytes(value).decode("latin-1")
-    return base64.b64encode(os.urandom(16)).decode("ascii")
+        await self._speaker.answer_plainly(refusal.status, refusal.reason)

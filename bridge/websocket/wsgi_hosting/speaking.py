@@ -25,6 +25,9 @@ _OVERHEAD_BYTES = 64
 """What a message costs besides its content, so that empty ones are bounded too."""
 
 
+_UNAVAILABLE = 503
+
+
 class Speaker:
     """Sends for one session; the owner of its wire.
 
@@ -83,6 +86,17 @@ class Speaker:
             elif not isinstance(item, Mark):
                 self.response_status = item.get("status", self.response_status)
                 session.outflow.sent(1, 0)
+
+    async def answer_plainly(self, status: int, sentence: str) -> None:
+        """Answer the handshake by ourselves, or refuse it where the server lets one say no more."""
+        session = self._session
+        session.phase = Phase.DENIED
+        if not session.offers_denial:
+            await session.send_quietly(messages.websocket_close())
+            return
+        extra = [(b"retry-after", b"%d" % session.hosting.limits.retry_after_s)] if status == _UNAVAILABLE else []
+        for message in messages.plain_response(status, sentence, *extra):
+            await session.send_quietly(messages.denial_from_response(message))
 
     # ---- From the wire (its owner) --------------------------------------------------------------------------------
 
