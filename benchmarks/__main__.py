@@ -25,8 +25,23 @@ QUESTIONS = (
     "under_wsgi_servers",
     "wsgi_memory",
     "serve",
+    "websockets",
+    "websocket_load",
 )
-PACKAGES = ("a2wsgi", "asgiref", "starlette", "uvicorn", "uvloop", "httptools", "waitress", "gunicorn", "granian")
+PACKAGES = (
+    "a2wsgi",
+    "asgiref",
+    "starlette",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "waitress",
+    "gunicorn",
+    "granian",
+    "websockets",
+    "flask_sock",
+    "simple_websocket",
+)
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from bridge._runtime.wakers import Waker
+
 # Seconds between two looks at whether the loop is still there; only paid by a thread that waits.
 _LOOK_EVERY_S = 0.25
 _LOOKS_AT_A_STILL_LOOP = 4
@@ -99,3 +101,21 @@ def wait(condition: threading.Condition, link: LoopLink, is_over: Callable[[], b
         if not looks_left:
             raise link.loop_is_gone()
     return True
+
+
+def wait_for_waker(waker: Waker, link: LoopLink, deadline_s: float | None) -> bool:
+    """Wait until somebody wakes the thread, in slices as `wait` does; return False when the time is up.
+
+    Raises:
+        Exception: what the link makes of a loop that has ended.
+    """
+    looks_left = _LOOKS_AT_A_STILL_LOOP
+    while True:
+        left_s = _LOOK_EVERY_S if deadline_s is None else min(_LOOK_EVERY_S, deadline_s - time.monotonic())
+        if left_s <= 0:
+            return False
+        if waker.acquire(True, left_s):  # noqa: FBT003 - positional: on the path of every message
+            return True
+        looks_left = _LOOKS_AT_A_STILL_LOOP if link.is_loop_running() else looks_left - 1
+        if not looks_left:
+            raise link.loop_is_gone()

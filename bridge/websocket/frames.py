@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import logging
+import struct
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +30,18 @@ except ImportError as error:
 _library_logger = logging.getLogger("bridge.websocket")
 _library_logger.setLevel(logging.WARNING)
 
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # it is compiled, and not everywhere
+    from websockets.utils import apply_mask
+
 _MOST_CONTROL_BYTES = 125
+_MOST_OF_TWO_BYTES = 0xFFFF
+_WHOLE_TEXT, _WHOLE_BINARY = 0x81, 0x82
+_MASKED_START = 6
+_MOST_AT_ONCE_BYTES = _MASKED_START + _MOST_CONTROL_BYTES
+_SHORT, _MIDDLE, _LONG = (struct.Struct(form).pack for form in ("!BB", "!BBH", "!BBQ"))
+_NO_MASK = bytes(4)
 _TEXT_RULE = "RFC 6455, section 5.6"
 
 EndName: TypeAlias = Literal["client", "server"]
@@ -75,7 +87,10 @@ class _Frames(Protocol):
 
     Attributes:
         texts: the text of each frame of a text message, in order; whoever takes the frame takes its text.
+        is_between_frames: the next octet begins a frame. Whoever hands octets over sets it to False before.
     """
+
+    is_between_frames = True
 
     def __init__(self, side: Side, max_message_bytes: int | None) -> None:
         # For the library a control frame is a part of the message it comes in between: room for one is left to it.
@@ -90,6 +105,7 @@ class _Frames(Protocol):
     def recv_frame(self, frame: Frame) -> None:
         """Take a frame; what is raised here fails the connection with the code that belongs to it."""
         opcode = frame.opcode
+        self.is_between_frames = not self.reader.buffer
         if opcode is Opcode.CLOSE:
             self.current_size = None
         super().recv_frame(frame)
@@ -114,6 +130,22 @@ def size_of(data: str | bytes) -> int:
     return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode("utf-8", "surrogatepass"))
 
 
+def _head(opcode: int, length: int, mask_bit: int) -> bytes:
+    """Return the head of a whole message.
+
+    A mask, where there is one, is of zeros: it protects from proxies on the way, and between the ends of a socketpair
+    there are none.
+    """
+    first = 0x80 | opcode
+    if length <= _MOST_CONTROL_BYTES:
+        head = _SHORT(first, mask_bit | length)
+    elif length <= _MOST_OF_TWO_BYTES:
+        head = _MIDDLE(first, mask_bit | 126, length)
+    else:
+        head = _LONG(first, mask_bit | 127, length)
+    return head + _NO_MASK if mask_bit else head
+
+
 class FrameEnd:
     """One end of an open WebSocket connection; the handshake is over.
 
@@ -126,6 +158,9 @@ class FrameEnd:
     def __init__(self, name: EndName, *, max_message_bytes: int | None, extensions: Sequence[Extension] = ()) -> None:
         side = Side.CLIENT if name == "client" else Side.SERVER
         self._protocol = _Frames(side, max_message_bytes)
+        self._most_bytes = max_message_bytes
+        self._mask_bit, self._mask_bit_received = (0x80, 0) if side is Side.CLIENT else (0, 0x80)
+        self._payload_start = 2 if side is Side.CLIENT else _MASKED_START
         self._protocol.extensions = list(extensions)
         self._is_text = False
         self._fragments: io.StringIO | io.BytesIO | None = None
@@ -150,8 +185,39 @@ class FrameEnd:
         """
         if self._has_reported:
             return []
-        self._protocol.receive_data(octets)
+        protocol = self._protocol
+        if protocol.is_between_frames and len(octets) <= _MOST_AT_ONCE_BYTES:
+            event = self._whole_message(octets)
+            if event is not None:
+                return [event]
+        protocol.is_between_frames = False
+        protocol.receive_data(octets)
         return self._events()
+
+    def _whole_message(self, octets: bytes) -> Received | None:
+        """Return a message that came as one short frame and alone, as nearly all do; None if it is anything else.
+
+        It saves most of what the library takes for a frame. Whatever is special in any way is left to that.
+        """
+        protocol, start = self._protocol, self._payload_start
+        if (
+            len(octets) < start
+            or octets[1] != self._mask_bit_received | (len(octets) - start)
+            or protocol.state is not State.OPEN
+            or protocol.current_size is not None
+            or protocol.extensions
+            or (self._most_bytes is not None and len(octets) - start > self._most_bytes)
+        ):
+            return None
+        payload = apply_mask(octets[6:], octets[2:6]) if start == _MASKED_START else octets[2:]
+        if octets[0] == _WHOLE_BINARY:
+            return Received(payload)
+        if octets[0] != _WHOLE_TEXT:
+            return None
+        try:
+            return Received(str(payload, "utf-8"))
+        except UnicodeDecodeError:
+            return None
 
     def feed_end(self) -> list[Event]:
         """Take the end of the connection."""
@@ -213,15 +279,24 @@ class FrameEnd:
         Raises:
             ApplicationValueError: text that cannot be UTF-8 (a lone surrogate).
         """
-        try:
-            if isinstance(data, str):
-                self._protocol.send_text(data.encode("utf-8"))
-            else:
-                self._protocol.send_binary(data)
-        except InvalidState:
+        protocol = self._protocol
+        if protocol.state is not State.OPEN:
             return False
-        except UnicodeEncodeError as error:
-            raise ApplicationValueError("text with a lone surrogate cannot be sent", rule=_TEXT_RULE) from error
+        if isinstance(data, str):
+            try:
+                octets = data.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise ApplicationValueError("text with a lone surrogate cannot be sent", rule=_TEXT_RULE) from error
+            opcode = Opcode.TEXT
+        else:
+            octets, opcode = data, Opcode.BINARY
+        if protocol.extensions:
+            protocol.send_frame(Frame(opcode, octets))
+        else:
+            # A whole message in one frame: the library's way takes longer, most of all for a client's mask.
+            protocol.writes.append(_head(opcode, len(octets), self._mask_bit))
+            if octets:  # an empty piece is the mark of the library for the end
+                protocol.writes.append(octets)
         return True
 
     def ping(self, payload: bytes) -> bool:
@@ -255,6 +330,8 @@ class FrameEnd:
 
     def octets_to_send(self) -> tuple[bytes, bool]:
         """Return what is to be written now, and whether the connection is to be ended after it."""
+        if not self._protocol.writes:
+            return b"", False
         writes = self._protocol.data_to_send()
         is_last = bool(writes) and writes[-1] == b""  # the mark of `websockets` for the end
         return b"".join(writes), is_last

@@ -58,12 +58,14 @@ class Ends:
         return helper
 
     def _waiters(self) -> int:
-        return len(self.mailbox._condition._waiters)
+        return len(self.mailbox._waiting)
 
 
 @pytest.fixture
-def ends() -> Ends:
-    return Ends()
+def ends() -> Iterator[Ends]:
+    ends = Ends()
+    yield ends
+    ends.mailbox.close(GoneError("the end of the test"))  # gives back what a thread has waited for
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 from bridge.errors import ServerError
 from bridge.translate import messages
 from bridge.translate.closing import ABNORMAL, NO_STATUS
-from bridge.types import Message, Receive
+from bridge.types import Receive
 from bridge.websocket.frames import size_of
 
 if TYPE_CHECKING:
@@ -63,28 +63,25 @@ class Listener:
         return failure
 
     async def _listen(self) -> None:
+        session, receive, put = self._session, self._receive, self._session.mailbox.put
         while True:
-            message = await self._receive()
+            message = await receive()
             kind = message["type"]
-            if kind == messages.WEBSOCKET_DISCONNECT:
+            if kind == messages.WEBSOCKET_RECEIVE:  # nearly every one; no call in between: it is paid by each message
+                text = message.get("text")
+                data: str | bytes = bytes(message.get("bytes") or b"") if text is None else text
+                if session.path == "wire" and session.wire is not None:
+                    if not session.wire.send(data):
+                        await session.room.wait()
+                elif not put(data, size_of(data)):
+                    while session.mailbox.is_full:
+                        await session.room.wait()
+            elif kind == messages.WEBSOCKET_DISCONNECT:
                 code, reason = message.get("code"), message.get("reason")
-                self._session.client_left(NO_STATUS if code is None else int(code), reason or "")
+                session.client_left(NO_STATUS if code is None else int(code), reason or "")
                 return
-            if kind != messages.WEBSOCKET_RECEIVE:
+            else:
                 raise ServerError(
                     f"the server gave {kind!r} to an open WebSocket; websocket.receive or websocket.disconnect is due",
                     rule="ASGI WebSocket 2.5",
                 )
-            await self._deliver(message)
-
-    async def _deliver(self, message: Message) -> None:
-        """Hand a message on; return when the application may be given the next one."""
-        session = self._session
-        text = message.get("text")
-        data: str | bytes = bytes(message.get("bytes") or b"") if text is None else text
-        if session.path == "wire" and session.wire is not None:
-            if not session.wire.send(data):
-                await session.room.wait()
-        elif not session.mailbox.put(data, size_of(data)):
-            while session.mailbox.is_full:
-                await session.room.wait()

@@ -51,6 +51,7 @@ class Session(Contact):
     is_ended = False
     _sending: anyio.CancelScope | None = None
     _is_leaving = False
+    _is_forwarding = False
 
     def __init__(self, hosting: Hosting, scope: Scope, receive: Receive, send: Send, port: LoopPort) -> None:
         super().__init__(hosting, scope, port)
@@ -151,20 +152,39 @@ class Session(Contact):
 
     async def _pump(self) -> None:
         """Forward what comes from threads and from the wire, until the application is done."""
-        while True:
-            await self.signal.wait()
-            items, is_finished = self.outflow.take()
+        is_over = False
+        while not is_over:
+            self._is_forwarding = False
+            # One scope for many messages: to make one costs more than to send a message.
             with anyio.CancelScope() as self._sending:
-                await self._speaker.forward(items)
-                await self._speaker.forward_sayings(self._sending)
-            if self._sending.cancelled_caught and not self.is_gone:
+                is_over = await self._pump_on(self._sending)
+            if self._sending.cancelled_caught and self._is_forwarding and not self.is_gone:
                 logger.info("%s: aborted: the client took nothing of what was sent", repr(self))
                 self.client_is_lost()
             self._sending = None
             if self._is_leaving:
                 await self._go_away()
+
+    async def _pump_on(self, limit: anyio.CancelScope) -> bool:
+        """Forward until the application is done, and say so; or until the server leaves.
+
+        A cancellation ends it at any point: what was not forwarded by then is still there, or is lost with the client.
+        """
+        speaker = self._speaker
+        while True:
+            # Looked at before the first wait: one that was cancelled may have taken a wake-up with it.
+            items, is_finished = self.outflow.take()
+            self._is_forwarding = True
+            if items:
+                await speaker.forward(items)
+            if speaker.has_sayings:
+                await speaker.forward_sayings(limit)
+            self._is_forwarding = False
+            if self._is_leaving and self.phase is Phase.OPEN:
+                return False
             if is_finished and self._wire_is_over():
-                return
+                return True
+            await self.signal.wait()
 
     def _wire_is_over(self) -> bool:
         """Tell whether nothing more comes from the wire, now that the call has ended.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ from bridge.websocket.wsgi_hosting.wire import Accepted, Answered, Broken, Sayin
 if TYPE_CHECKING:
     from bridge.websocket.wsgi_hosting.session import Session
 
+_FIRST = (Accepted, Answered, Broken)
+_LONGER = 1.1
+"""How much later a deadline may be than asked for."""
 _OVERHEAD_BYTES = 64
 """What a message costs besides its content, so that empty ones are bounded too."""
 
@@ -46,13 +50,18 @@ class Speaker:
 
     async def forward(self, items: list[Any]) -> None:
         """Send what the native object or the WSGI response has handed over."""
+        session = self._session
         response: list[Any] = []
         for item in items:
-            if isinstance(item, Outgoing):
-                await self._forward_event(item.message)
-                self._session.outflow.sent(1, item.size_bytes)
-            else:
+            if not isinstance(item, Outgoing):
                 response.append(item)
+                continue
+            message = item.message
+            if message["type"] != messages.WEBSOCKET_SEND:
+                await self._forward_event(message)
+            elif session.phase is Phase.OPEN:
+                await session.send_quietly(message)
+            session.outflow.sent(1, item.size_bytes)
         if response:
             await self._forward_response(response)
 
@@ -61,10 +70,8 @@ class Speaker:
         kind = message["type"]
         if kind == messages.WEBSOCKET_ACCEPT:
             await session.accept(message)
-        elif kind == messages.WEBSOCKET_CLOSE:
+        else:
             await session.close(message["code"], message["reason"])
-        elif session.phase is Phase.OPEN:
-            await session.send_quietly(message)
 
     async def _forward_response(self, items: list[Any]) -> None:
         """Make a denial of the WSGI response, unless the application has used the connection: then it is nothing."""
@@ -103,7 +110,7 @@ class Speaker:
     def wire_said(self, saying: Saying) -> None:
         """The application has said something over the wire."""
         session = self._session
-        if isinstance(saying, Accepted | Answered | Broken):
+        if isinstance(saying, _FIRST):
             try:
                 session.claim("wire")
             except ApplicationError:
@@ -142,8 +149,16 @@ class Speaker:
         limit_s = self._session.hosting.limits.response_wait_s
         while self._sayings:
             if limit_s is not None:
-                limit.deadline = anyio.current_time() + limit_s
+                now_s = anyio.current_time()
+                # To move a deadline costs more than to send a message: it is moved now and then, and lies later.
+                if not now_s + limit_s <= limit.deadline < math.inf:
+                    limit.deadline = now_s + limit_s * _LONGER
             await self._forward_saying(self._sayings.popleft())
+
+    @property
+    def has_sayings(self) -> bool:
+        """Whether the application has said something over the wire that was not forwarded."""
+        return bool(self._sayings)
 
     async def _forward_saying(self, saying: Saying) -> None:
         session = self._session

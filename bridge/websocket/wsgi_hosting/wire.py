@@ -6,8 +6,10 @@ client's messages become frames. Loop thread.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -24,6 +26,7 @@ _MOST_HEAD_AND_BODY_BYTES = 1024 * 1024
 _SWITCHING_PROTOCOLS = 101
 _OF_THE_INNER_LEG = frozenset({"connection", "upgrade", "sec-websocket-accept", "sec-websocket-protocol"})
 _RULE = "RFC 6455, section 4.2.2"
+_FOR_THE_OWNER = (Received, Closed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ class Wire:
         events = frames.feed(octets)
         self._flush()
         for event in events:
-            if isinstance(event, Received | Closed):
+            if isinstance(event, _FOR_THE_OWNER):
                 self._say(event)
         if frames.has_ended:
             self._line.end_writing()  # the closing handshake is over: there is nothing to wait for
@@ -211,6 +214,12 @@ class Wire:
     def _flush(self) -> bool:
         assert self._frames is not None  # noqa: S101 - callers have asked
         octets, _ = self._frames.octets_to_send()
+        if not octets:
+            return True
+        if not self.has_ended and not self._line.held_bytes:
+            # By the system's call itself, which gives the GIL up: the application's thread wakes to a free one.
+            with suppress(OSError):  # the line finds out
+                octets = octets[os.write(self._descriptor, octets) :]
         return self._line.write(octets) if octets else True
 
     def pause(self) -> None:
