@@ -132,6 +132,7 @@ class ASGIToWSGI:
 
         Raises:
             LifespanError: the application's startup failed.
+            ConnectionResetError: the request has become a WebSocket: to the server this is the end, let it through.
             Exception: what the application raised before its response began.
         """
         host = self._hosts.get()
@@ -153,17 +154,18 @@ class ASGIToWSGI:
     def shutdown(self) -> None:
         """End what this adapter runs in this process; wait for it, within limits. Any thread.
 
-        New requests are refused with 503, running ones and background work get ``Limits.shutdown_s``, then the lifespan
-        shutdown is run; the loop ends with the last adapter that uses it. At the end of the process this is done for
-        all adapters, if the server lets Python end in an orderly way.
+        New requests are refused with 503, WebSockets are closed with 1001, running requests and background work get
+        ``Limits.shutdown_s``, then the lifespan shutdown is run; the loop ends with the last adapter that uses it. At
+        the end of the process this is done for all adapters, if the server lets Python end in an orderly way.
         """
         self._hosts.get().close()
 
     def observe(self, observer: Observer) -> None:
         """Let ``observer`` be called with a `RequestReport` for each request whose response is over. Any thread.
 
-        It runs on the event loop's thread, or on the request's where the adapter refuses it: it must be quick and not
-        wait. What it raises is logged.
+        WebSockets are not reported, except handshakes that the adapter itself refuses. It runs on the event loop's
+        thread, or on the request's where the adapter refuses it: it must be quick and not wait. What it raises is
+        logged.
         """
         self._observers.append(observer)
 

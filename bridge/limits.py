@@ -90,7 +90,8 @@ class Limits:
 
     websockets: int = 1000
     """WebSocket connections at once; the next handshake is answered 503. Each one of a WSGI application has a thread of
-    its own, besides ``workers``; those of an ASGI application have none."""
+    its own, besides ``workers``; those of an ASGI application have none, but for the request's where the server does
+    TLS."""
 
     websocket_message_bytes: int | None = 16 * MIB
     """A larger message of a client (after decompression) closes its connection with 1009. 16 MiB is what uvicorn has.
@@ -101,14 +102,15 @@ class Limits:
     more than this is unsent, the application's ``send`` waits."""
 
     websocket_ping_s: float | None = 20.0
-    """How often clients are pinged, by ASGI applications on WSGI servers. 20 s is what uvicorn and websockets have, and
-    less than what proxies take for idle."""
+    """How often clients are pinged, for ASGI applications on WSGI servers. 20 s is what uvicorn and websockets have,
+    and less than what proxies take for idle."""
 
     websocket_pong_s: float = 20.0
-    """A client that has not answered a ping for this long counts as gone."""
+    """A client that has not answered a ping for this long counts as gone: 1011. For ASGI applications."""
 
     websocket_close_s: float = 5.0
-    """How long the client's answer to a closing frame is awaited before the connection is cut."""
+    """How long the client's answer to a closing frame is awaited before the connection is cut. For ASGI applications
+    on WSGI servers; on ASGI servers the server waits."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -212,7 +212,8 @@ class WSGIToASGI:
     def observe(self, observer: Observer) -> None:
         """Let ``observer`` be called with a `RequestReport` for each request that is over. Any thread.
 
-        It runs on the event loop's thread: it must be quick and not wait. What it raises is logged.
+        WebSockets are not reported. It runs on the event loop's thread: it must be quick and not wait. What it raises
+        is logged.
         """
         self._hosting.observers.append(observer)
 
@@ -283,7 +284,8 @@ class WSGIToASGI:
             await send(messages.websocket_close())
 
     async def drain(self) -> None:
-        """Wait for running requests, at most ``Limits.shutdown_s``; then let the worker threads end. Loop.
+        """Close WebSockets with 1001, and wait for running requests, at most ``Limits.shutdown_s``; then let the worker
+        threads end. Loop.
 
         The lifespan shutdown does this. If requests are still running when the time is up, they are named in the log
         with the stack of their threads, and left alone: the threads are daemons and do not keep the process alive.

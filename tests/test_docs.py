@@ -93,6 +93,21 @@ def test_links_between_files_lead_somewhere(page: Path) -> None:
     assert [target for target in local if not (page.parent / target).exists()] == []
 
 
+def anchors_of(page: Path) -> set[str]:
+    """Return what a link can say after the ``#`` to get to a heading of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
+def test_links_to_headings_lead_to_one(page: Path) -> None:
+    targets = re.findall(r"\]\(([^):#]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
+
+    assert [
+        (name, anchor) for name, anchor in targets if anchor not in anchors_of((page.parent / name) if name else page)
+    ] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
 def test_files_that_are_named_exist(page: Path) -> None:
     named = re.findall(r"`((?:examples|benchmarks|tests|docs|bridge)/[\w/.-]+)`", page.read_text(encoding="utf-8"))

@@ -1,8 +1,8 @@
 """`Line`: a stream socket on the running loop, by callbacks.
 
-What comes is handed on at once, in the callback of the loop, without a task in between; what is written goes out at
-once where the socket takes it. The difference between asyncio (and uvloop) and trio is here and nowhere else. All of it
-is on the loop's thread.
+What comes is handed on at once, in the callback of the loop, without a task in between (trio has no callbacks: there it
+is a task); what is written goes out at once where the socket takes it. The difference between asyncio (and uvloop) and
+trio is here and nowhere else. All of it is on the loop's thread.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ class LineOwner(Protocol):
         ...
 
     def line_ended(self) -> None:
-        """Nothing more will come: the other end has closed or is lost. Once; not after `Line.abort`."""
+        """Nothing more will come: the other end has closed or is lost. Once; not after `Line.end`
+        or `Line.abort`.
+        """
         ...
 
     def line_has_room(self) -> None:
-        """What was written is (nearly) all out, after `Line.write` had said that it is not."""
+        """What was written is (nearly) all out, or lost, after `Line.write` had said that it is not."""
         ...
 
 
@@ -42,7 +44,8 @@ class Line(Protocol):
         ...
 
     def write(self, octets: bytes) -> bool:
-        """Send, in order; return False if more is unsent than should be. Never waits, never raises.
+        """Send, in order; return False if the owner should wait for `LineOwner.line_has_room`, or for the end that is
+        about to be told. Never waits, never raises.
 
         What is written to a line that has ended is lost.
         """

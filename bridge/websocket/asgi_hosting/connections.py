@@ -4,7 +4,8 @@ Taking away is: keep a duplicate of the descriptor, and put one end of a dead pa
 server is left with is a client that has hung up: whatever it does to it is harmless, and its thread is free at once.
 (Detaching the server's socket object instead would leave it with descriptor -1, which not every server survives.)
 
-Connections with TLS cannot be taken: the keys are in the server's object. They are relayed by the request's thread.
+Connections with TLS cannot be taken: the keys are in the server's object. They are relayed by the request's thread; so
+are all where descriptors of sockets cannot be replaced (Windows).
 """
 
 from __future__ import annotations

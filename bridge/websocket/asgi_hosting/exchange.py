@@ -2,7 +2,7 @@
 
 Until the application has answered the handshake this is an ordinary exchange with a servant: a refusal or a denial is
 an ordinary response. An accept makes the servant take the connection over (`TakeOver`, an errand like any other); from
-then on there is a `Session`, and the servant is gone.
+then on there is a `Session`, and the servant is gone (or copies octets, where the server does TLS).
 """
 
 from __future__ import annotations

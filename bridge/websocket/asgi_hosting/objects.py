@@ -24,7 +24,7 @@ from bridge.websocket.frames import Closed, FrameEnd, Received
 
 _PIECE_BYTES = 64 * 1024
 _LINGER_S = 5.0
-"""How long a message is still tried to be sent when its client has left."""
+"""How long the thread that sends is still waited for when the client has left."""
 
 
 class ObjectCarrier:
@@ -58,7 +58,8 @@ class ObjectCarrier:
     def end(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Pass messages until the object's ``receive()`` says that the client has left.
 
-        It must say so, too, when the object has been closed and the client does not answer: an object cannot be cut.
+        ``receive()`` must also end when the object has been closed and the client does not answer: an object cannot
+        be cut from here.
         """
         del environ, start_response  # the server knows how to end what it has begun
         with self._between:

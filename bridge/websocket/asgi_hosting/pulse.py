@@ -9,7 +9,7 @@ from bridge._asgi_hosting.host import Host
 
 _SHORTEST_S, _LONGEST_S = 0.05, 1.0
 _LOOKS = 4
-"""How many looks there are within the shortest of the limits: nothing is later than a quarter of it."""
+"""How many looks there are within the shortest of the limits: nothing is later than a quarter of it, or 50 ms."""
 
 
 def keep_pulse(host: Host) -> None:

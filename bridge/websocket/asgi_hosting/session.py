@@ -1,6 +1,6 @@
 """One accepted WebSocket on the loop: frames on one side, the application's messages on the other.
 
-There is no task here: octets become messages in the loop's own callback, and what the application sends goes out at
+There is no task here: octets become messages as the line hands them on, and what the application sends goes out at
 once. While more has come than the application has taken (`Limits.websocket_queue_bytes`), nothing is read from the
 connection; while more is unsent than that, ``send`` waits.
 
@@ -8,7 +8,7 @@ The ends of a connection, and what follows:
 
 - the client closes: answered by the frames themselves; then the connection is closed;
 - the application closes, or is done: the client's answer is awaited for ``Limits.websocket_close_s``;
-- the client breaks a rule, or does not answer pings: told so; it has as long to go;
+- the client breaks a rule, or does not answer pings: it is told so, and has as long to go;
 - the client is lost: the connection is closed.
 
 In each case the application gets one ``websocket.disconnect``, after all messages that had come. Loop thread.
@@ -60,7 +60,7 @@ class Session:
     _line: Line
     _written_bytes = 0
     _closing_bytes = 0
-    """What the client had taken when its time to close began."""
+    """What the client had taken when its time to close began, or was last prolonged."""
     _answer_bytes = 0
     """Of answers to pings, written while the client takes nothing."""
     _is_paused = False

@@ -79,7 +79,7 @@ class WebSocketCall(WSGICall):
             self.hang_up()
 
     def hang_up(self) -> None:
-        """End the wire from the application's side: what it wrote is still read. Before the outcome is told."""
+        """End the wire from the application's side: what it wrote is still read. Comes before the outcome is told."""
         near, self._near = self._near, None
         if near is not None:
             identity = _identity(near)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _RULE = "wsgi.websocket"
 _HANDSHAKE_RULE = "RFC 6455, section 4.2.2"
+_TEXT_RULE = "RFC 6455, section 5.6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class WebSocket:
         """Complete the handshake, with a subprotocol that the client has offered and more header fields.
 
         Raises:
-            ApplicationError: it has been accepted, or the connection was used as ``werkzeug.socket``.
+            ApplicationError: it has been accepted or refused, or the connection was used as ``werkzeug.socket``.
             ApplicationValueError: a field that cannot be sent, or a subprotocol that was not offered.
             ClientDisconnected: the client has left.
         """
@@ -162,9 +163,10 @@ class WebSocket:
             timeout: seconds to wait at the most.
 
         Returns:
-            The message; None when the connection is over (once), or when the time is up.
+            The message; None when the connection is over (once; `closed` is true then), or when the time is up.
 
         Raises:
+            ApplicationError: the connection was used as ``werkzeug.socket``.
             ClientDisconnected: at the second call after the end.
         """
         try:
@@ -187,6 +189,8 @@ class WebSocket:
 
         Raises:
             ApplicationTypeError: neither text nor octets.
+            ApplicationValueError: text with a lone surrogate.
+            ApplicationError: the connection was used as ``werkzeug.socket``.
             ClientDisconnected: the connection is over. The first message that comes too late is lost without a word,
                 as on a socket.
             ClientTimeout: the client has taken no byte for ``Limits.response_wait_s``.
@@ -217,7 +221,9 @@ class WebSocket:
         """Close the connection, or refuse a handshake that was not accepted (the client sees 403). Does not wait.
 
         Raises:
+            ApplicationTypeError: the code is no ``int``, or the reason neither text nor octets.
             ApplicationValueError: a code or reason that must not be sent.
+            ApplicationError: the connection was used as ``werkzeug.socket``.
         """
         reason = message.decode("utf-8", "replace") if isinstance(message, bytes) else message
         code, reason = checked_close(code, reason)
@@ -250,9 +256,7 @@ def _data_from(message: Any, binary: bool | None) -> str | bytes:
         try:
             octets = message.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise ApplicationValueError(
-                "text with a lone surrogate cannot be sent", rule="RFC 6455, section 5.6"
-            ) from error
+            raise ApplicationValueError("text with a lone surrogate cannot be sent", rule=_TEXT_RULE) from error
         return octets if binary else message
     if isinstance(message, bytes):
         octets = message
@@ -260,4 +264,9 @@ def _data_from(message: Any, binary: bool | None) -> str | bytes:
         octets = bytes(message)  # pyright: ignore[reportUnknownArgumentType]
     else:
         raise ApplicationTypeError(f"send() got a {type(message).__name__}; it takes str or bytes", rule=_RULE)
-    return octets.decode("utf-8") if binary is False else octets
+    if binary is not False:
+        return octets
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ApplicationValueError("octets that are not UTF-8 cannot be sent as text", rule=_TEXT_RULE) from error

@@ -41,7 +41,7 @@ from bridge.websocket.wsgi_hosting.wire import Wire
 _FULL = "The server has too many WebSocket connections; try again soon."
 _SERVER_ERROR = 500
 _NOTICE_S = 1.0
-"""How long to wait for what a server that stops, or whose client has left, may never say."""
+"""How long a server gets to take a close, or to tell that the client has left: one that is stopping may do neither."""
 
 
 class Session(Contact):
