@@ -3,8 +3,8 @@
     python examples/flask_sock_chat.py                # http://127.0.0.1:8000, in two windows
     uvicorn examples.flask_sock_chat:app              # the same, with uvicorn's own options
 
-Needs ``flask-sock`` and the extra ``bridge[websocket]``. The application is an ordinary one, and so is Flask-Sock: the
-one line that matters is ``app = to_asgi(flask_app)``.
+Needs ``flask-sock`` and the extra ``wsgi-asgi-bridge[websocket]``. The application is an ordinary one, and so is
+Flask-Sock: the one line that matters is ``app = to_asgi(flask_app)``.
 
 Each socket has a thread of its own, beside those for requests: up to ``Limits.websockets`` of them. The room is in
 memory, so everybody must be in one process.

@@ -3,7 +3,7 @@
     gunicorn starlette_chat:app                       # http://127.0.0.1:8000, in two windows
     python starlette_chat.py                          # on the server of the standard library
 
-Needs the extra ``bridge[websocket]``. The application is an ordinary one: the one line that matters is
+Needs the extra ``wsgi-asgi-bridge[websocket]``. The application is an ordinary one: the one line that matters is
 ``app = to_wsgi(starlette_app)``.
 
 An open socket holds no thread of the server (unless that does TLS itself): it lives on the event loop of the process,
