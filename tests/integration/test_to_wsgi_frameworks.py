@@ -214,7 +214,8 @@ def test_a_request_that_does_not_validate_is_422(client: httpx.Client) -> None:
 # ---- Quart ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_websocket_handshake_is_refused_as_a_plain_request(client: httpx.Client) -> None:
+@pytest.mark.requirement("S-020", "A-125")
+def test_a_websocket_handshake_is_answered_where_the_server_lets_one(client: httpx.Client, site: Server) -> None:
     handshake = {
         "connection": "Upgrade",
         "upgrade": "websocket",
@@ -222,7 +223,7 @@ def test_a_websocket_handshake_is_refused_as_a_plain_request(client: httpx.Clien
         "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
 
-    assert client.get("/quart/socket", headers=handshake).status_code == 400
+    assert client.get("/quart/socket", headers=handshake).status_code == (501 if site.kind is WAITRESS else 101)
     assert client.get("/quart/hello/x").status_code == 200
 
 

@@ -253,7 +253,8 @@ class Hosted:
 
     def journal(self, event: str, mark: str | None = None) -> list[dict[str, Any]]:
         """Return the entries of an event, of all requests or one."""
-        lines = Path(journal_path(self.directory)).read_text(encoding="ascii").splitlines()
+        written, _, _ = Path(journal_path(self.directory)).read_text(encoding="ascii").rpartition("\n")
+        lines = written.splitlines()  # without the one that is being written
         entries = [entry for line in lines if (entry := json.loads(line))["event"] == event]
         return [entry for entry in entries if mark is None or entry.get("id") == mark]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import queue
 import socket
 import threading
@@ -152,6 +153,12 @@ async def echo(app: App) -> None:
 async def idle(app: App) -> None:
     await app.accept()
     await app.until_gone()
+
+
+@pytest.fixture(autouse=True)
+def only_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    """Look at warnings and worse, whatever other tests have done to the root logger."""
+    caplog.set_level(logging.WARNING)
 
 
 @pytest.fixture

@@ -72,6 +72,7 @@ class Session:
     _pinged_s: float | None = None
     _pinged_bytes = 0
     _looked_bytes = 0
+    _was_late = False
 
     def __init__(
         self, frames: FrameEnd, limits: Limits, new_signal: Callable[[], Signal], on_closed: Callable[[], None]
@@ -299,7 +300,9 @@ class Session:
         if self._looked_bytes != taken_bytes < self._pinged_bytes:
             self._pinged_s = now_s  # slow, but not silent: the ping itself is not out yet
         self._looked_bytes = taken_bytes
-        if self._pinged_s is not None and not is_excused and now_s - self._pinged_s >= self._limits.websocket_pong_s:
+        is_late = self._pinged_s is not None and now_s - self._pinged_s >= self._limits.websocket_pong_s
+        was_late, self._was_late = self._was_late, is_late and not is_excused
+        if was_late and self._was_late:  # seen twice: a loop that was busy may have looked before it has read
             self._frames.fail("no answer to a ping")
             self._flush()
             self._ended(ABNORMAL, "no answer to a ping")

@@ -136,8 +136,10 @@ class Session(Contact):
                     if self.wire is not None:
                         self.wire.let_go()
                     await self._until_finished()
+                # Each is told to end, for itself: a group that is cancelled forgets tasks that have not begun.
                 self.group = None
-                group.cancel_scope.cancel()
+                self._listener.stop()
+                self.cancel_calls(is_over())
         except BaseException:  # cancelled by the server
             if not self.is_gone:
                 logger.info("%s: aborted: the server cancelled the connection", repr(self))
