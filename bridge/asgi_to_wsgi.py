@@ -193,6 +193,8 @@ def _serve_websocket(host: Host, environ: Environ, start_response: StartResponse
     try:
         from bridge.websocket.asgi_hosting.servant import serve_websocket  # noqa: PLC0415 - needs the extra
     except ImportError as error:
+        if error.name is not None:  # it is there, and broken
+            raise
         return refuse(host, environ, start_response, RequestRefused(501, str(error)))
     return serve_websocket(host, environ, start_response)
 

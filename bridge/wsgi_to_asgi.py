@@ -268,6 +268,8 @@ class WSGIToASGI:
         try:
             from bridge.websocket.wsgi_hosting.session import Session  # noqa: PLC0415 - needs the extra
         except ImportError as error:
+            if error.name is not None:  # it is there, and broken
+                raise
             await self._refuse_websocket(scope, receive, send, str(error))
             return
         await Session(self._hosting, scope, receive, send, self._current_port()).run()

@@ -1,8 +1,9 @@
 """`Line`: a stream socket on the running loop, by callbacks.
 
 What comes is handed on at once, in the callback of the loop, without a task in between (trio has no callbacks: there it
-is a task); what is written goes out at once where the socket takes it. The difference between asyncio (and uvloop) and
-trio is here and nowhere else. All of it is on the loop's thread.
+is a task); what is written goes out at once where the socket takes it. One line has one piece in each turn of the loop:
+a client that sends as fast as it can leaves the others theirs. The difference between asyncio (and uvloop) and trio is
+here and nowhere else. All of it is on the loop's thread.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 _PIECE_BYTES = 64 * 1024
+"""How much of one line is handed on in one turn of the loop: thousands of small frames. uvloop would read 8 MiB."""
 
 
 class LineOwner(Protocol):
@@ -79,12 +81,17 @@ class _AsyncioLine(asyncio.Protocol):
     _is_congested = False
     _has_ended = False
     _is_paused = False
+    _is_reading = True
+    _is_going_on = False
+    _is_end_due = False  # to be told when all that has come was handed on
     _is_ending_writing = False
     _is_lost = False
+    _unread = b""  # what has come, and was not handed on yet
 
-    def __init__(self, owner: LineOwner, high_water_bytes: int) -> None:
+    def __init__(self, owner: LineOwner, high_water_bytes: int, piece_bytes: int) -> None:
         self._owner: LineOwner | None = owner
         self._high_water_bytes = high_water_bytes
+        self._piece_bytes = piece_bytes
         self._early: list[bytes] | None = []  # what came before the owner had got the line; None since
 
     # What the loop calls
@@ -105,8 +112,44 @@ class _AsyncioLine(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._early is not None:
             self._early.append(bytes(data))
+        elif self._unread:
+            self._unread += data
         elif self._owner is not None:
-            self._owner.octets_came(bytes(data))
+            octets = bytes(data)
+            if len(octets) <= self._piece_bytes:
+                self._owner.octets_came(octets)
+            else:
+                self._hand_on(octets)
+
+    def _hand_on(self, octets: bytes) -> None:
+        """Hand a piece on; what is left comes in a later turn, or when it is wanted."""
+        if self._owner is not None:
+            self._unread = octets[self._piece_bytes :]
+            self._owner.octets_came(octets[: self._piece_bytes])
+            if self._is_end_due and not self._unread:
+                self._tell_end()
+            self._look()
+
+    def _look(self) -> None:
+        """Read if, and only if, what comes can be handed on; see to it that what is left will be."""
+        if self._owner is None or self._transport.is_closing():
+            return
+        if self._unread and not self._is_paused and not self._is_going_on:
+            self._is_going_on = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+        wants = not self._is_paused and not self._unread
+        if wants != self._is_reading:
+            self._is_reading = wants
+            if wants:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    def _go_on(self) -> None:
+        self._is_going_on = False
+        if self._unread and not self._is_paused:
+            octets, self._unread = self._unread, b""
+            self._hand_on(octets)
 
     def eof_received(self) -> bool:
         self._tell_end()
@@ -132,8 +175,15 @@ class _AsyncioLine(asyncio.Protocol):
             self._owner.line_has_room()
 
     def _tell_end(self) -> None:
-        if not self._has_ended:
+        if self._unread and not self._is_lost and self._owner is not None:
+            self._is_end_due = True
+        elif not self._has_ended:
             self._has_ended = True
+            # What a lost line has brought and nobody wanted is lost, as in the system's buffers.
+            while self._unread and self._owner is not None and not (self._is_lost and self._is_paused):
+                octets, self._unread = self._unread[: self._piece_bytes], self._unread[self._piece_bytes :]
+                self._owner.octets_came(octets)
+            self._unread = b""
             if self._owner is not None and self._early is None:
                 self._owner.line_ended()
 
@@ -152,14 +202,12 @@ class _AsyncioLine(asyncio.Protocol):
         return not self._is_congested and not is_lost_untold
 
     def pause(self) -> None:
-        if not self._is_paused and not self._transport.is_closing():
-            self._is_paused = True
-            self._transport.pause_reading()
+        self._is_paused = True
+        self._look()
 
     def resume(self) -> None:
-        if self._is_paused and not self._transport.is_closing():
-            self._is_paused = False
-            self._transport.resume_reading()
+        self._is_paused = False
+        self._look()
 
     def end_writing(self) -> None:
         if not self._is_ending_writing and not self._transport.is_closing():
@@ -185,11 +233,14 @@ class _TrioLine:
     the other.
     """
 
-    def __init__(self, trio: Any, own: socket.socket, owner: LineOwner, high_water_bytes: int) -> None:
+    def __init__(
+        self, trio: Any, own: socket.socket, owner: LineOwner, high_water_bytes: int, piece_bytes: int
+    ) -> None:
         self._trio = trio
         self._socket = own
         self._owner: LineOwner | None = owner
         self._high_water_bytes = high_water_bytes
+        self._piece_bytes = piece_bytes
         self._unsent = bytearray()
         self._is_congested = False
         self._is_writing = False
@@ -215,7 +266,7 @@ class _TrioLine:
                     await self._may_read.wait()
                     continue
                 try:
-                    octets = self._socket.recv(_PIECE_BYTES)
+                    octets = self._socket.recv(self._piece_bytes)
                 except BlockingIOError:
                     continue
                 except OSError:
@@ -322,13 +373,16 @@ class _TrioLine:
             self._socket.close()
 
 
-async def open_line(own: socket.socket, owner: LineOwner, high_water_bytes: int) -> Line:
+async def open_line(
+    own: socket.socket, owner: LineOwner, high_water_bytes: int, piece_bytes: int = _PIECE_BYTES
+) -> Line:
     """Put a connected stream socket on the running loop; from now on it belongs to the line. Loop.
 
     Args:
         own: the socket; it is made non-blocking, and closed by the line.
         owner: is told what happens.
         high_water_bytes: `Line.write` returns False while more than this is unsent.
+        piece_bytes: how much is handed on at most before others have their turn, and `Line.pause` takes effect.
 
     Raises:
         OSError: the socket is not connected, or closed; it has been closed.
@@ -336,9 +390,9 @@ async def open_line(own: socket.socket, owner: LineOwner, high_water_bytes: int)
     own.settimeout(0)
     trio_module = sys.modules.get("trio")
     if trio_module is not None and trio_module.lowlevel.in_trio_run():
-        return _TrioLine(import_module("trio"), own, owner, high_water_bytes)
+        return _TrioLine(import_module("trio"), own, owner, high_water_bytes, piece_bytes)
     loop = asyncio.get_running_loop()
-    line = _AsyncioLine(owner, high_water_bytes)
+    line = _AsyncioLine(owner, high_water_bytes, piece_bytes)
     try:
         if own.family == getattr(socket, "AF_UNIX", None):
             await loop.create_unix_connection(lambda: line, sock=own)

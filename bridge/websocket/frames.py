@@ -176,6 +176,11 @@ class FrameEnd:
         """Whether nothing more will be received."""
         return self._has_reported
 
+    @property
+    def has_extensions(self) -> bool:
+        """Whether octets may amount to more than they are."""
+        return bool(self._protocol.extensions)
+
     # ---- From the other end -------------------------------------------------------------------------------------
 
     def feed(self, octets: bytes) -> list[Event]:

@@ -85,7 +85,7 @@ class WebSocketExchange(Exchange):
         self._handshake = handshake
         self._handshaken = handshaken
         self._table = ASGIWebSocket(handshake.subprotocols, offers_denial=handshaken is None)
-        self._answered = Bell(self.new_signal)
+        self._answered = Bell(host.portal.port.new_signal)
 
     # ---- The application's task -----------------------------------------------------------------------------------
 
@@ -227,7 +227,7 @@ class WebSocketExchange(Exchange):
             own, errand.own = errand.own, None
             if own is None:
                 raise ClientDisconnected("the connection could not be taken over")  # noqa: TRY301
-            session = Session(frames, limits, self.new_signal, self._connection_is_closed)
+            session = Session(frames, limits, self._host.portal.port.new_signal, self._connection_is_closed)
             await session.open(own, head)
         except BaseException as error:  # a client that is gone, or a cancellation
             lost = ClientDisconnected(f"the connection was lost in the handshake: {error!r}")

@@ -6,6 +6,7 @@ import time
 from functools import partial
 
 from bridge._asgi_hosting.host import Host
+from bridge._asgi_hosting.hosting import logger
 
 _SHORTEST_S, _LONGEST_S = 0.05, 1.0
 _LOOKS = 4
@@ -28,7 +29,10 @@ def _wait(host: Host) -> None:
 def _beat(host: Host) -> None:
     now_s = time.monotonic()
     for websocket in tuple(host.websockets):
-        websocket.look(now_s)
+        try:
+            websocket.look(now_s)
+        except Exception:  # noqa: BLE001 - logged; the others go on
+            logger.exception("%s could not be looked after", repr(websocket))
     if host.websockets:
         _wait(host)
     else:

@@ -39,6 +39,9 @@ _MESSAGE_OVERHEAD_BYTES = 64
 """What a message costs besides its content, so that empty ones are bounded too."""
 _PING_BYTES = 4
 _SENDS_IN_A_ROW = 32
+_PIECE_BYTES = 64 * 1024
+_COMPRESSED_PIECE_BYTES = 4 * 1024
+"""Where octets may be compressed, a thousand can come of one."""
 
 
 class Session:
@@ -92,7 +95,8 @@ class Session:
         Raises:
             OSError: the connection is lost already.
         """
-        self._line = await open_line(own, self, self._limits.websocket_queue_bytes)
+        piece_bytes = _COMPRESSED_PIECE_BYTES if self._frames.has_extensions else _PIECE_BYTES
+        self._line = await open_line(own, self, self._limits.websocket_queue_bytes, piece_bytes)
         self._line.write(head)
 
     # ---- From the client (the owner of the line) ------------------------------------------------------------------
@@ -191,8 +195,12 @@ class Session:
         if not self.is_closed:
             self.is_closed = True
             self._line.end()
-            self._tell_disconnect()
-            self._on_closed()
+            self._be_closed()
+
+    def _be_closed(self) -> None:
+        self._tell_disconnect()
+        on_closed, self._on_closed = self._on_closed, _nothing  # it holds us, and all of the request
+        on_closed()
 
     @property
     def has_ended(self) -> bool:
@@ -269,8 +277,7 @@ class Session:
         if not self.is_closed:
             self.is_closed = True
             self._line.abort()
-            self._tell_disconnect()
-            self._on_closed()
+            self._be_closed()
 
     def _be_late(self, now_s: float) -> None:
         """The time of the client is up: cut it, unless it is slow and has not got to the close yet."""
@@ -313,3 +320,7 @@ class Session:
                 if self._pinged_s is None and not is_excused:
                     self._pinged_s = now_s
                     self._pinged_bytes = self._written_bytes
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -113,7 +113,10 @@ class Session(Contact):
 
     async def _start(self) -> WebSocketCall | None:
         """Open the wire and give the call to a thread; None if there is none left."""
-        near, far = wire_pair()
+        try:
+            near, far = wire_pair()
+        except OSError as error:  # no descriptor is left: there is no room, and that is not worth a traceback
+            raise RequestRefused(503, _FULL) from error
         key = key_from_scope(self.original_scope)
         wire = Wire(self._speaker, key, self.scope.get("subprotocols") or ())
         await wire.open(far, self.hosting.limits.websocket_queue_bytes)
