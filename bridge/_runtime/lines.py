@@ -2,8 +2,7 @@
 
 What comes is handed on at once, in the callback of the loop, without a task in between (trio has no callbacks: there it
 is a task); what is written goes out at once where the socket takes it. One line has one piece in each turn of the loop:
-a client that sends as fast as it can leaves the others theirs. All of it is on the loop's
-thread.
+a client that sends as fast as it can leaves the others theirs. All of it is on the loop's thread.
 
 What differs between asyncio (and uvloop) and trio is in `asyncio_lines` and `trio_lines`.
 """
