@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import io
 import logging
-import struct
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 from bridge.errors import ApplicationValueError
 from bridge.translate.closing import ABNORMAL, INTERNAL_ERROR, checked_close
+from bridge.websocket.short_messages import MOST_AT_ONCE_BYTES, message_head, short_message
 
 try:
     from websockets.exceptions import InvalidState, PayloadTooBig
@@ -30,18 +30,7 @@ except ImportError as error:
 _library_logger = logging.getLogger("bridge.websocket")
 _library_logger.setLevel(logging.WARNING)
 
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # it is compiled, and not everywhere
-    from websockets.utils import apply_mask
-
 _MOST_CONTROL_BYTES = 125
-_MOST_OF_TWO_BYTES = 0xFFFF
-_WHOLE_TEXT, _WHOLE_BINARY = 0x81, 0x82
-_MASKED_START = 6
-_MOST_AT_ONCE_BYTES = _MASKED_START + _MOST_CONTROL_BYTES
-_SHORT, _MIDDLE, _LONG = (struct.Struct(form).pack for form in ("!BB", "!BBH", "!BBQ"))
-_NO_MASK = bytes(4)
 _TEXT_RULE = "RFC 6455, section 5.6"
 
 EndName: TypeAlias = Literal["client", "server"]
@@ -130,22 +119,6 @@ def size_of(data: str | bytes) -> int:
     return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode("utf-8", "surrogatepass"))
 
 
-def _head(opcode: int, length: int, mask_bit: int) -> bytes:
-    """Return the head of a whole message.
-
-    A mask, where there is one, is of zeros: it protects from proxies on the way, and between the ends of a socketpair
-    there are none.
-    """
-    first = 0x80 | opcode
-    if length <= _MOST_CONTROL_BYTES:
-        head = _SHORT(first, mask_bit | length)
-    elif length <= _MOST_OF_TWO_BYTES:
-        head = _MIDDLE(first, mask_bit | 126, length)
-    else:
-        head = _LONG(first, mask_bit | 127, length)
-    return head + _NO_MASK if mask_bit else head
-
-
 class FrameEnd:
     """One end of an open WebSocket connection; the handshake is over.
 
@@ -159,8 +132,7 @@ class FrameEnd:
         side = Side.CLIENT if name == "client" else Side.SERVER
         self._protocol = _Frames(side, max_message_bytes)
         self._most_bytes = max_message_bytes
-        self._mask_bit, self._mask_bit_received = (0x80, 0) if side is Side.CLIENT else (0, 0x80)
-        self._payload_start = 2 if side is Side.CLIENT else _MASKED_START
+        self._is_masking = side is Side.CLIENT
         self._protocol.extensions = list(extensions)
         self._is_text = False
         self._fragments: io.StringIO | io.BytesIO | None = None
@@ -191,38 +163,19 @@ class FrameEnd:
         if self._has_reported:
             return []
         protocol = self._protocol
-        if protocol.is_between_frames and len(octets) <= _MOST_AT_ONCE_BYTES:
-            event = self._whole_message(octets)
-            if event is not None:
-                return [event]
-        protocol.is_between_frames = False
+        if protocol.is_between_frames:
+            if len(octets) <= MOST_AT_ONCE_BYTES and self._may_be_whole():
+                data = short_message(octets, is_masked=not self._is_masking, most_bytes=self._most_bytes)
+                if data is not None:
+                    return [Received(data)]
+            protocol.is_between_frames = False
         protocol.receive_data(octets)
         return self._events()
 
-    def _whole_message(self, octets: bytes) -> Received | None:
-        """Return a message that came as one short frame and alone, as nearly all do; None if it is anything else.
-
-        It saves most of what the library takes for a frame. Whatever is special in any way is left to that.
-        """
-        protocol, start = self._protocol, self._payload_start
-        if (
-            len(octets) < start
-            or octets[1] != self._mask_bit_received | (len(octets) - start)
-            or protocol.state is not State.OPEN
-            or protocol.current_size is not None
-            or protocol.extensions
-            or (self._most_bytes is not None and len(octets) - start > self._most_bytes)
-        ):
-            return None
-        payload = apply_mask(octets[6:], octets[2:6]) if start == _MASKED_START else octets[2:]
-        if octets[0] == _WHOLE_BINARY:
-            return Received(payload)
-        if octets[0] != _WHOLE_TEXT:
-            return None
-        try:
-            return Received(str(payload, "utf-8"))
-        except UnicodeDecodeError:
-            return None
+    def _may_be_whole(self) -> bool:
+        """Whether nothing speaks against a message that is one frame; the library need not know of such."""
+        protocol = self._protocol
+        return protocol.state is State.OPEN and protocol.current_size is None and not protocol.extensions
 
     def feed_end(self) -> list[Event]:
         """Take the end of the connection."""
@@ -299,7 +252,7 @@ class FrameEnd:
             protocol.send_frame(Frame(opcode, octets))
         else:
             # A whole message in one frame: the library's way takes longer, most of all for a client's mask.
-            protocol.writes.append(_head(opcode, len(octets), self._mask_bit))
+            protocol.writes.append(message_head(opcode, len(octets), is_masked=self._is_masking))
             if octets:  # an empty piece is the mark of the library for the end
                 protocol.writes.append(octets)
         return True
