@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.raw import Connection, CutError, Response, counters_of, fetch, wait_for_log
-from tests.integration.servers import DAPHNE, Server, running
+from tests.integration.servers import DAPHNE, GRANIAN, Server, running
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
 
@@ -32,7 +32,11 @@ def _fails_to_complete(server: Server, target: str, timeout_s: float) -> Respons
 @pytest.mark.requirement("W-133")
 def test_a_response_that_fails_in_the_middle_is_not_taken_for_complete(server: Server) -> None:
     _skip_if_server_hangs(server)
-    response = fetch(server, "GET", "/error_in_the_middle")
+    try:
+        response = fetch(server, "GET", "/error_in_the_middle")
+    except CutError:  # granian drops what it has not written by then, which on a busy machine is all
+        assert server.kind is GRANIAN
+        return
 
     assert (response.status, response.body) == (200, b"the first block")
     assert response.is_framed

@@ -6,6 +6,7 @@ Everything here may be called by any thread, except for what says "loop".
 from __future__ import annotations
 
 import threading
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -60,7 +61,7 @@ class Contact:
         limit_bytes = hosting.limits.websocket_queue_bytes
         self.outflow: Outflow[Any] = Outflow(limit_bytes, self)
         self.mailbox: Mailbox[str | bytes] = Mailbox(limit_bytes, self, lambda: port.post(self.room.set))
-        self._calls: set[AsyncCall[Any]] = set()
+        self._calls: dict[AsyncCall[Any], Coroutine[Any, Any, None]] = {}
         self._claiming = threading.Lock()
 
     @property
@@ -140,19 +141,25 @@ class Contact:
         if self.group is None or self.outflow.reason is not None:
             call.cancel(is_over())
             return
-        self._calls.add(call)
-        call.context.run(self.group.start_soon, self._run_call, call)
+        self._calls[call] = running = self._run_call(call)
+        call.context.run(self.group.start_soon, lambda: running)
 
     async def _run_call(self, call: AsyncCall[Any]) -> None:
         try:
             await call.run()
         finally:
-            self._calls.discard(call)
+            self._calls.pop(call, None)
 
     def cancel_calls(self, reason: ClientDisconnected) -> None:
         """Cancel all coroutines. Loop."""
         for call in tuple(self._calls):
             call.cancel(reason)
+
+    def forget_calls(self) -> None:
+        """Let go of what was cancelled before it began, and tell who waits for it. Loop, after the group has ended."""
+        self.cancel_calls(is_over())
+        while self._calls:
+            self._calls.popitem()[1].close()
 
 
 def is_over() -> ClientDisconnected:

@@ -104,6 +104,7 @@ class Session(Contact):
             await self._speaker.answer_plainly(_SERVER_ERROR, "Internal Server Error")
         finally:
             hosting.websockets.discard(self)
+            self.forget_calls()
             self.mailbox.close(is_over())
             self.outflow.close(is_over())
             self.outflow.detach()
