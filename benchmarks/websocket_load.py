@@ -53,7 +53,7 @@ def run(settings: Settings) -> list[Table]:
                 {
                     "wsgi.websocket on uvicorn": uvicorn("native"),
                     "Flask-Sock on uvicorn": uvicorn("wire"),
-                    "Starlette on gunicorn gthread": gunicorn("starlette_on_wsgi", "-k", "gthread", "--threads", "2"),
+                    "Starlette on gunicorn gthread": gunicorn("starlette_on_wsgi", "-k", "gthread"),
                 },
             ),
         ]
