@@ -6,7 +6,6 @@ import threading
 
 import anyio
 import pytest
-import simple_websocket
 
 from bridge import Limits
 from tests.conformance.driver import (
@@ -17,32 +16,13 @@ from tests.conformance.driver import (
 )
 from tests.websocket.by_hand import BINARY, CLOSE, HandWritten, frame
 from tests.websocket.driver import AppThread, Socket, converse
+from tests.websocket.echoes import echo, simple_echo
 
 KIB = 1024
 QUEUE_BYTES = 64 * KIB
 MESSAGE_BYTES = 8 * KIB
 MANY = 200
 """Messages of that size: far more than the queues and the system hold together."""
-
-
-def echo(environ, start_response):
-    """Speaks by the object for WebSockets; answers other requests with the name of its thread."""
-    ws = environ.get("wsgi.websocket")
-    if ws is None:
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [threading.current_thread().name.encode()]
-    while (message := ws.receive()) is not None:
-        ws.send(message)
-    return []
-
-
-def simple_echo(environ, start_response):
-    ws = simple_websocket.Server.accept(environ)
-    try:
-        while True:
-            ws.send(ws.receive())
-    except simple_websocket.ConnectionClosed:
-        return []
 
 
 @pytest.mark.requirement("S-008")

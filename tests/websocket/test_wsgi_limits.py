@@ -12,7 +12,6 @@ import threading
 
 import anyio
 import pytest
-import simple_websocket
 
 from bridge import Limits
 from tests.conformance.driver import (
@@ -27,30 +26,11 @@ from tests.conformance.driver import (
 from tests.conformance.driver import make_scope as make_http_scope
 from tests.leaks import open_descriptors
 from tests.websocket.driver import DENIAL, Socket, converse, make_scope, using
+from tests.websocket.echoes import echo, simple_echo
 
 with_denial = pytest.mark.parametrize(
     "extra", [pytest.param(DENIAL, id="with denial responses"), pytest.param({}, id="without")]
 )
-
-
-def echo(environ, start_response):
-    """Speaks by the object for WebSockets; answers other requests with the name of its thread."""
-    ws = environ.get("wsgi.websocket")
-    if ws is None:
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [threading.current_thread().name.encode()]
-    while (message := ws.receive()) is not None:
-        ws.send(message)
-    return []
-
-
-def simple_echo(environ, start_response):
-    ws = simple_websocket.Server.accept(environ)
-    try:
-        while True:
-            ws.send(ws.receive())
-    except simple_websocket.ConnectionClosed:
-        return []
 
 
 # ---- Threads --------------------------------------------------------------------------------------------------------
