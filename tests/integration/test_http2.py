@@ -122,8 +122,8 @@ def test_a_failed_response_is_not_ended_like_a_complete_one(http2_server: Server
     end: h2.events.Event | None = None
     with Http2Connection(http2_server, timeout_s=2) as connection:
         connection.get(target)
-        connection.wait_for(h2.events.DataReceived)
         with contextlib.suppress(ConnectionError, TimeoutError):
+            # Not for the first block: granian drops what it has not written when the stream is reset.
             end = connection.wait_for(h2.events.StreamEnded, h2.events.StreamReset)
 
     assert not isinstance(end, h2.events.StreamEnded)

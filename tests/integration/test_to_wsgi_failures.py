@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.raw import Connection, CutError, Response, fetch, wait_for_log
-from tests.integration.wsgi_servers import Hosted, new_mark
+from tests.integration.wsgi_servers import GRANIAN, Hosted, new_mark
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
 
@@ -26,6 +26,12 @@ def _as_far_as_it_came(hosted: Hosted, target: str) -> Response | None:
         return fetch(hosted.server, "GET", target)
     except CutError:
         return None
+
+
+def _drops_what_is_unwritten(hosted: Hosted) -> bool:
+    """Tell whether nothing may come of a response that fails: granian drops what it has not written by then."""
+    assert hosted.is_well()
+    return hosted.kind is GRANIAN
 
 
 @pytest.mark.requirement("A-062", "A-071", "A-081", "A-083", "A-088")
@@ -58,7 +64,10 @@ def test_the_bridge_answers_500_itself_if_it_is_told_to(hosted: Hosted, name: st
 @pytest.mark.parametrize("name", ["error_in_the_middle", "returns_in_the_middle"])
 def test_a_response_that_breaks_off_does_not_end_well(hosted: Hosted, name: str) -> None:
     kind = hosted.kind
-    response = fetch(hosted.server, "GET", f"/{name}")
+    response = _as_far_as_it_came(hosted, f"/{name}")
+    if response is None:
+        assert _drops_what_is_unwritten(hosted)
+        return
 
     assert response.status == 200
     assert response.body.startswith(b"the first block")
@@ -75,7 +84,10 @@ def test_a_response_that_breaks_off_does_not_end_well(hosted: Hosted, name: str)
 def test_a_response_that_breaks_off_before_its_length_is_an_incomplete_read_everywhere(
     hosted: Hosted, target: str
 ) -> None:
-    response = fetch(hosted.server, "GET", target)
+    response = _as_far_as_it_came(hosted, target)
+    if response is None:
+        assert _drops_what_is_unwritten(hosted)
+        return
 
     assert (response.status, response.header("content-length")) == (200, "100")
     assert response.body in (b"the first block", b"short")
