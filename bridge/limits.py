@@ -20,6 +20,11 @@ class Limits:
     """Threads that may run the application at once; 1 is the single-threaded mode (one thread, one request at
     a time). 40 is what Starlette and anyio give synchronous code; waitress has 4, gunicorn's gthread 1."""
 
+    spare_workers: int = 40
+    """Threads beyond ``workers`` that take the place of workers which cannot go on: those that have been busy with one
+    request for longer than ``stuck_s``, and those that wait for a slow client. As many again, so that a few of them
+    change nothing, and a flood of them cannot make threads without end. None of them where ``workers`` is 1."""
+
     worker_idle_s: float = 2.0
     """A worker that had nothing to do for this long ends. Short, because a thread costs 0.1 ms to start and an
     idle one costs memory and, with Django, an open database connection. Not used when ``workers`` is 1."""
@@ -39,6 +44,10 @@ class Limits:
     """Request bodies up to this size are collected in memory before a worker is taken; larger ones go to a
     temporary file or are streamed (``large_body``). 1 MiB is nginx's default for a whole body."""
 
+    body_memory_total_bytes: int = 64 * MIB
+    """What the bodies that are being collected may hold in memory together. Beyond it, those larger than 64 KiB go to
+    temporary files earlier: ten thousand clients that send a megabyte and stop must not cost ten gigabytes."""
+
     body_max_bytes: int | None = 1024 * MIB
     """Larger request bodies are answered 413. 1 GiB is waitress' default."""
 
@@ -51,9 +60,18 @@ class Limits:
     for a refill do not show (half of it is refilled at a time), small enough for 40 slow readers. Also how much an
     ASGI application may send under HEAD, 204 or 304, where nothing goes out, before its client counts as gone."""
 
-    response_wait_s: float | None = 60.0
-    """How long an application is held back by a client that takes no byte; then the client counts as gone.
-    60 s is nginx's ``send_timeout``."""
+    response_spool_bytes: int = 64 * MIB
+    """How much of one response may wait in a temporary file for a slow client while other requests wait for a worker.
+    An application that is further ahead is held back. 0 switches such files off. Files that the application itself
+    sends with ``wsgi.file_wrapper`` are not copied, whatever their size."""
+
+    spool_bytes: int | None = 8192 * MIB
+    """What all temporary files of one adapter may take of the disk together, request bodies and responses. A body that
+    finds no room is answered 503; a response holds its application back."""
+
+    response_wait_s: float | None = 120.0
+    """How long a client may take no byte of a streamed response until it counts as gone. Servers take 64 KiB at once,
+    so this is also the slowest rate: 120 s are half a kilobyte per second."""
 
     shutdown_s: float = 30.0
     """How long a shutdown waits for running requests (and for background work of ASGI applications) before it gives
@@ -65,8 +83,9 @@ class Limits:
     own graceful period, so this adds to it."""
 
     stuck_s: float = 60.0
-    """A worker busy with one request for longer than this is counted as stuck in ``statistics()``; if its response
-    has not begun, it is logged once, with the place where it is. Likewise for ASGI applications that are silent."""
+    """A worker busy with one request for longer than this is counted as stuck in ``statistics()`` and replaced
+    (``spare_workers``); if its response has not begun, it is logged once, with the place where it is. Likewise for ASGI
+    applications that are silent, but for the replacement."""
 
     body_piece_bytes: int = 64 * KIB
     """The largest piece of a request body that an ASGI application gets at once. 64 KiB is what uvicorn and

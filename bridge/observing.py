@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,7 +63,10 @@ Observer: TypeAlias = Callable[[RequestReport], object]
 
 
 class Record:
-    """What is known of one request so far. Any thread writes; the first `finish` makes the report."""
+    """What is known of one request so far. Any thread writes; the first `finish` makes the report.
+
+    Times are set once each, and only the loop counts octets; a report made meanwhile has what was there by then.
+    """
 
     _handed_over_s: float | None = None
     _called_s: float | None = None
@@ -74,12 +76,11 @@ class Record:
     _request_bytes = 0
     _response_bytes = 0
     _pieces = 0
-    _is_finished = False
-
-    _finishing = threading.Lock()
 
     def __init__(self, observers: tuple[Observer, ...], direction: Direction, method: str, path: str) -> None:
         self._observers = observers
+        self._rights_to_report = [True]
+        """To pop is atomic: one thread gets it. A lock for all records could be held by another one in a fork."""
         self._direction: Direction = direction
         self._method = method
         self._path = path
@@ -136,10 +137,10 @@ class Record:
 
     def finish(self, outcome: Outcome, status: int | None = None) -> None:
         """Report, unless that has been done."""
-        with self._finishing:
-            if self._is_finished:
-                return
-            self._is_finished = True
+        try:
+            self._rights_to_report.pop()
+        except IndexError:
+            return
         report = self._report(outcome, status)
         for observer in self._observers:
             try:

@@ -56,6 +56,10 @@ class Statistics:
     """Requests answered by the adapter itself (400, 408, 413, 503) since it was made."""
     stuck: int
     """Workers busy with one request for longer than ``Limits.stuck_s``."""
+    workers_aside: int
+    """Busy workers whose places others have taken, because they are stuck or wait for a slow client."""
+    bytes_spooled: int
+    """What the temporary files of this adapter hold: request bodies, and responses that slow clients have not taken."""
 
 
 class WSGIToASGIOptions(TypedDict, total=False):
@@ -153,7 +157,11 @@ class WSGIToASGI:
         limits = limits or Limits()
         self.app = app
         self._has_own_pool = workers is None
-        pool = workers or WorkerPool(workers=limits.workers, queue=limits.queue, idle_s=limits.worker_idle_s)
+        if workers is not None:
+            workers.serve_in_turn()
+        pool = workers or WorkerPool(
+            workers=limits.workers, queue=limits.queue, idle_s=limits.worker_idle_s, spare=limits.spare_workers
+        )
         self._hosting = Hosting(
             app=app,
             limits=limits,
@@ -173,10 +181,14 @@ class WSGIToASGI:
             errors=errors,
             pool=pool,
             # Writing to the page cache is quick; two threads keep the disk busy and the loop free.
-            spool_pool=WorkerPool(workers=2, queue=100_000, idle_s=limits.worker_idle_s, name="bridge-spool"),
+            spool_pool=WorkerPool(workers=2, queue=100_000, idle_s=limits.worker_idle_s, spare=0, name="bridge-spool"),
             # Two at the least: the only worker of a pool would stay for good.
             websocket_pool=WorkerPool(
-                workers=max(2, limits.websockets), queue=0, idle_s=limits.worker_idle_s, name="bridge-websocket"
+                workers=max(2, limits.websockets),
+                queue=0,
+                idle_s=limits.worker_idle_s,
+                spare=0,
+                name="bridge-websocket",
             ),
         )
         self._websocket_denial_status = websocket_denial_status
@@ -207,6 +219,8 @@ class WSGIToASGI:
             websockets=len(hosting.websockets),
             refused=hosting.refused,
             stuck=hosting.pool.stuck_count(hosting.limits.stuck_s),
+            workers_aside=workers.aside,
+            bytes_spooled=hosting.disk.taken_bytes,
         )
 
     def observe(self, observer: Observer) -> None:

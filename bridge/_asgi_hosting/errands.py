@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Errand:
-    """One errand. Made on the loop, run once by the servant.
+    """One errand. Made on the loop, run once by the servant; what that leaves in it, the loop reads after ``done``.
 
     Attributes:
         error: what it raised; the loop raises that out of ``send``.

@@ -13,6 +13,9 @@ variables and no lock:
 
 The loop writes first and opens the gate second, the servant passes the gate first and looks second, so nothing is
 overlooked. What the servant has to say it posts: `begin`, `asked_for_more`, `body_came`, `servant_has_gone`.
+That needs no lock, with the GIL or without: each variable has one writer at a time, each step is atomic (a list appends
+and pops so), and what belongs together is written in the order in which the other side relies on it, ``failure`` and
+the outbox before ``is_output_over``.
 
 Backpressure: at most one block is in the outbox that the server has not asked for yet; ``send`` returns when the server
 asks for the next one. A request is over (for its servant) when the response is complete, failed, or its client is gone;
@@ -53,9 +56,10 @@ class Exchange:
 
     Attributes:
         response: the state of the response; the servant reads status and headers, once a block is in the outbox.
-        has_begun: the loop has taken the request up.
-        is_abandoned: set by the servant when it leaves before the end.
-        is_refused: ``failure``, or the end of the servant, is the bridge's answer, not the application's error.
+        has_begun: the loop has taken the request up. Set once, by the loop.
+        is_abandoned: set by the servant when it leaves before the end; it posts that afterwards.
+        is_refused: ``failure``, or the end of the servant, is the bridge's answer, not the application's error. Set by
+            whichever side refuses, before it says that all is over.
         is_answered: the response is complete; the application may go on in the background.
     """
 

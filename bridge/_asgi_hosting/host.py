@@ -6,6 +6,11 @@ Everything here is on the loop, but for what says "any thread". The phases of a 
                   `----> FAILED ------------------^
 
 Requests that come before SERVING wait for it, on the loop, so twenty first requests make one startup and need no lock.
+
+What threads share: ``_lock`` guards the way to a portal (``portal`` and ``_changed`` are there before ``_has_entered``
+says so), a close without one, and the count of refusals. All else is changed by the loop alone, but for ``stuck``, to
+which request threads add themselves: sets and flags change in one atomic step each. Who looks through one of the sets
+in another thread makes a list of it first, which is one step too (to make a tuple takes many).
 """
 
 from __future__ import annotations
@@ -150,6 +155,11 @@ class Host:
 
     def _is_closed(self) -> bool:
         return self.phase is HostPhase.CLOSED
+
+    def count_refusal(self) -> None:
+        """Count a request that was answered by the adapter itself."""
+        with self._lock:  # to add one is to read and to write
+            self.refused += 1
 
     def start(self) -> None:
         """Run the lifespan startup if that has not been done; wait for it.

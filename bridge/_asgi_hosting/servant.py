@@ -82,7 +82,7 @@ def refuse(
     record: Record | None = None,
 ) -> Iterable[bytes]:
     """Answer by ourselves, and tell of it. Request thread."""
-    host.refused += 1
+    host.count_refusal()
     method, path = _target(environ)
     logger.warning("%s %a refused: %s", method, path, str(refusal))  # a record that is kept keeps no request alive
     record = record or new_record(host, method, path)
@@ -205,7 +205,10 @@ class Servant:
         return None
 
     def leave(self) -> None:
-        """Nobody takes the response any more; tell the exchange, once. Any thread; does not wait."""
+        """Nobody takes the response any more; tell the exchange. Any thread; does not wait.
+
+        Two threads at once (one steps, one closes) may both tell it: to the exchange the second time is nothing.
+        """
         if not self._is_over:
             self._exchange.is_abandoned = True
             try:

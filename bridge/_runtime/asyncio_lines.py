@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bridge._runtime.lines import LineOwner
+
+logger = logging.getLogger("bridge.lines")
 
 
 class AsyncioLine(asyncio.Protocol):
@@ -40,7 +43,10 @@ class AsyncioLine(asyncio.Protocol):
         """Hand on what comes, and what has come before (uvloop reads at once, before `open_line` has returned)."""
         early, self._early = self._early or (), None
         for octets in early:
-            self.data_received(octets)
+            if self._unread:
+                self._unread += octets
+            elif self._owner is not None:
+                self._hand_on(octets)
         if self._has_ended:
             self._has_ended = False
             self._tell_end()
@@ -61,7 +67,7 @@ class AsyncioLine(asyncio.Protocol):
         """Hand a piece on; what is left comes in a later turn, or when it is wanted."""
         if self._owner is not None:
             self._unread = octets[self._piece_bytes :]
-            self._owner.octets_came(octets[: self._piece_bytes])
+            self._guarded(self._owner, octets[: self._piece_bytes])
             if self._is_end_due and not self._unread:
                 self._tell_end()
             self._look()
@@ -86,6 +92,16 @@ class AsyncioLine(asyncio.Protocol):
         if self._unread and not self._is_paused:
             octets, self._unread = self._unread, b""
             self._hand_on(octets)
+
+    def _guarded(self, owner: LineOwner, octets: bytes) -> None:
+        """Hand octets on where the loop would not cut the connection, as it does when `data_received` raises."""
+        try:
+            owner.octets_came(octets)
+        except Exception:
+            logger.exception("%s could not take what came; its connection is cut", repr(owner))
+            self._unread = b""
+            if not self._is_lost:
+                self._transport.abort()  # the owner is told by `connection_lost`
 
     def eof_received(self) -> bool:
         self._tell_end()
@@ -118,7 +134,7 @@ class AsyncioLine(asyncio.Protocol):
             # What a lost line has brought and nobody wanted is lost, as in the system's buffers.
             while self._unread and self._owner is not None and not (self._is_lost and self._is_paused):
                 octets, self._unread = self._unread[: self._piece_bytes], self._unread[self._piece_bytes :]
-                self._owner.octets_came(octets)
+                self._guarded(self._owner, octets)
             self._unread = b""
             if self._owner is not None and self._early is None:
                 self._owner.line_ended()

@@ -39,7 +39,8 @@ class ThreadGate:
     """A gate for an ordinary thread, or a green one of eventlet, over one lock.
 
     ``_is_open`` is set by the loop before it releases the lock and cleared by the thread after it got it, so the lock
-    is released once for each time it is acquired.
+    is released once for each time it is acquired. No other lock is needed: only the loop sets the flag, only the thread
+    that waits clears it, and a gate that is found open is passed by a thread that has yet to look.
     """
 
     __slots__ = ("_is_open", "_lock")
@@ -62,7 +63,10 @@ class ThreadGate:
 
 
 class _Hub:
-    """One gevent hub: events are set in its thread, on behalf of other threads."""
+    """One gevent hub: events are set in its thread, on behalf of other threads.
+
+    ``_events`` needs no lock: a deque appends and pops one element at a time, and only the hub's thread pops.
+    """
 
     def __init__(self, hub: Any) -> None:
         self._events: deque[Any] = deque()
@@ -139,7 +143,7 @@ def _eventlet_gates() -> Callable[[], Gate]:
 
 def _gevent_gates() -> Callable[[], Gate]:
     gevent, event = sys.modules["gevent"], __import__("gevent.event", fromlist=["Event"])
-    hubs: weakref.WeakKeyDictionary[Any, _Hub] = weakref.WeakKeyDictionary()
+    hubs: weakref.WeakKeyDictionary[Any, _Hub] = weakref.WeakKeyDictionary()  # nobody iterates over it
 
     def make() -> Gate:
         current = gevent.get_hub()

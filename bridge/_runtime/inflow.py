@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from contextlib import suppress
 
-from bridge._runtime.links import NO_LINK, InflowLink, wait
+from bridge._runtime.links import NO_LINK, InflowLink, Place, wait
 
 
 class Inflow:
@@ -18,6 +18,7 @@ class Inflow:
         timeout_s: how long a thread waits without an octet.
         link: the owner; its ``ask`` is called by the thread side, at most once until enough came.
         low_water_bytes: how many octets are still there when more is asked for.
+        place: where the threads work that wait here.
     """
 
     __slots__ = (
@@ -29,13 +30,17 @@ class Inflow:
         "_lock",
         "_low_water_bytes",
         "_pieces",
+        "_place",
         "_position",
         "_reason",
         "_timeout_s",
     )
 
-    def __init__(self, timeout_s: float | None, link: InflowLink, low_water_bytes: int = 0) -> None:
+    def __init__(
+        self, timeout_s: float | None, link: InflowLink, low_water_bytes: int = 0, place: Place | None = None
+    ) -> None:
         self._lock = threading.Lock()
+        self._place = place
         self._low_water_bytes = low_water_bytes
         self._held_bytes = 0
         self._condition = threading.Condition(self._lock)
@@ -69,7 +74,7 @@ class Inflow:
                 if self._reason is not None:
                     raise self._reason
                 asks = self._claim_ask()
-                if not asks and not wait(self._condition, self._link, self._has_news, self._timeout_s):
+                if not asks and not self._wait():
                     raise self._link.body_is_late()
                 count = 0
             if asks:
@@ -78,6 +83,9 @@ class Inflow:
             with suppress(Exception):  # the octets are there; the next read finds out why no more will come
                 self._link.ask()
         return count
+
+    def _wait(self) -> bool:
+        return wait(self._condition, self._link, self._has_news, self._timeout_s, self._place)
 
     def _has_news(self) -> bool:
         return bool(self._pieces) or self._is_ended or self._reason is not None

@@ -26,7 +26,7 @@ class LineOwner(Protocol):
     """What a line tells. Loop thread."""
 
     def octets_came(self, octets: bytes) -> None:
-        """Octets have come; never empty. It must not raise."""
+        """Octets have come; never empty. If it raises, that is logged and the connection is cut."""
         ...
 
     def line_ended(self) -> None:

@@ -20,6 +20,18 @@ _LOOK_EVERY_S = 0.25
 _LOOKS_AT_A_STILL_LOOP = 4
 
 
+class Place(Protocol):
+    """Where the waiting thread works: it may be replaced while it waits (a `WorkerPool` is one)."""
+
+    def step_aside(self) -> bool:
+        """Let another thread take the caller's place; return whether `step_back` is to be called afterwards."""
+        ...
+
+    def step_back(self) -> None:
+        """Take a place again."""
+        ...
+
+
 class LoopLink(Protocol):
     """What a waiting thread asks of its channel's owner. Any thread."""
 
@@ -82,25 +94,40 @@ NO_LINK = _NoLink()
 """Takes the place of an owner whose request is over."""
 
 
-def wait(condition: threading.Condition, link: LoopLink, is_over: Callable[[], bool], timeout_s: float | None) -> bool:
+def wait(
+    condition: threading.Condition,
+    link: LoopLink,
+    is_over: Callable[[], bool],
+    timeout_s: float | None,
+    place: Place | None = None,
+) -> bool:
     """Wait until ``is_over()``; return False when the time is up. The condition's lock is held.
+
+    Whoever waits for longer than a slice steps aside from its place, if it has one.
 
     Raises:
         Exception: what the link makes of a loop that has ended.
     """
     deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
     looks_left = _LOOKS_AT_A_STILL_LOOP
-    while not is_over():
-        left_s = _LOOK_EVERY_S if deadline_s is None else min(_LOOK_EVERY_S, deadline_s - time.monotonic())
-        if left_s <= 0:
-            return False
-        if condition.wait(left_s) or is_over():
-            continue
-        # A loop may be between two runs; one that is still at several looks has ended without a word.
-        looks_left = _LOOKS_AT_A_STILL_LOOP if link.is_loop_running() else looks_left - 1
-        if not looks_left:
-            raise link.loop_is_gone()
-    return True
+    is_aside = False
+    try:
+        while not is_over():
+            left_s = _LOOK_EVERY_S if deadline_s is None else min(_LOOK_EVERY_S, deadline_s - time.monotonic())
+            if left_s <= 0:
+                return False
+            if condition.wait(left_s) or is_over():
+                continue
+            if place is not None and not is_aside:
+                is_aside = place.step_aside()
+            # A loop may be between two runs; one that is still at several looks has ended without a word.
+            looks_left = _LOOKS_AT_A_STILL_LOOP if link.is_loop_running() else looks_left - 1
+            if not looks_left:
+                raise link.loop_is_gone()
+        return True
+    finally:
+        if is_aside and place is not None:
+            place.step_back()
 
 
 def wait_for_waker(waker: Waker, link: LoopLink, deadline_s: float | None) -> bool:

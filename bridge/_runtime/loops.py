@@ -6,6 +6,10 @@ loop is woken once for as many as are there by the time it runs: a burst of fini
 Why no wake-up is lost: `post` appends first and looks at the flag second; `_deliver` clears the flag first and takes
 what the deque holds second. Whoever finds the flag set can rely on a delivery that has yet to look at the deque;
 whoever appends after that look found the flag down, and has scheduled the next delivery.
+
+No lock is needed for that, with the GIL or without: a deque appends and pops in one atomic step, and so is the flag
+written. Two threads that both find it down schedule two deliveries, of which one finds nothing. Only the loop takes
+callbacks, or, once it is closed, whoever finds that out.
 """
 
 from __future__ import annotations
@@ -155,6 +159,9 @@ class AsyncioPort:
                     raise
                 self._callbacks.clear()
                 raise LoopGoneError("the event loop is closed") from error
+        elif self._loop.is_closed():  # and the last delivery was scheduled too late to be made
+            self._callbacks.clear()
+            raise LoopGoneError("the event loop is closed")
 
     def _deliver(self) -> None:
         self._is_scheduled = False

@@ -14,12 +14,16 @@ from bridge._runtime.wakers import Waker, new_waker
 
 T = TypeVar("T")
 
-MESSAGE_OVERHEAD_BYTES = 64
-"""What a message costs besides its content, so that empty ones are bounded too."""
+MESSAGE_OVERHEAD_BYTES = 256
+"""What a message costs besides its content, about, so that empty ones are bounded too: the objects around it (an ASGI
+event, a tuple, two numbers, the head of the text itself) take 150 to 350 bytes."""
 
 
 class Mailbox(Generic[T]):
     """Messages from one loop to any number of threads, each message to one of them, in order.
+
+    ``_lock`` guards all that changes; `held_bytes` and `is_full` are looks at one variable without it. Whoever takes a
+    waker out of ``_waiting``, other than the thread that waits for it, owes it one `Waker.release`.
 
     Args:
         high_water_bytes: `put` says that it is full while more than this is there.

@@ -6,12 +6,16 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from bridge._runtime.links import NO_LINK, OutflowLink, wait
+from bridge._runtime.links import NO_LINK, OutflowLink, Place, wait
 
 T = TypeVar("T")
 
 ITEM_OVERHEAD_BYTES = 64
 """What an item costs besides its content, so that very small items are bounded too."""
+
+
+def _size_bytes(item: object) -> int:
+    return (len(item) if isinstance(item, bytes) else 0) + ITEM_OVERHEAD_BYTES
 
 
 class Outflow(Generic[T]):
@@ -28,6 +32,8 @@ class Outflow(Generic[T]):
     _held_bytes = 0
     _is_finished = False
     _is_notified = False
+    reports = 0
+    """How often something was reported as sent: while it stands still, nothing goes out."""
     reason: Exception | None = None
     """Why nothing more is taken, or None."""
 
@@ -41,6 +47,16 @@ class Outflow(Generic[T]):
     def held_bytes(self) -> int:
         """Bytes put and not yet reported as sent. Any thread."""
         return self._held_bytes
+
+    @property
+    def is_full(self) -> bool:
+        """Whether too much is unsent; a quick look, which errs by one item at the most. Thread side."""
+        return self._held_bytes > self._high_water_bytes
+
+    @property
+    def has_items(self) -> bool:
+        """Whether there is something to take; if not, the loop side is woken by the next item. Loop side."""
+        return bool(self._items)
 
     # ---- Thread side ------------------------------------------------------------------------------------------
 
@@ -62,39 +78,72 @@ class Outflow(Generic[T]):
         if is_first:
             self._link.notify()
 
-    def wait_for_room(self, timeout_s: float | None) -> bool:
-        """Block while too much is unsent; return False when the time is up. Thread side.
-
-        Raises:
-            Exception: the reason, if the loop side has closed.
-        """
-        if (
-            self._held_bytes <= self._high_water_bytes and self.reason is None
-        ):  # a stale look errs by one item at the most
-            return True
-        half_bytes = self._high_water_bytes // 2
-        return self._wait(lambda: self._held_bytes <= half_bytes, timeout_s)
-
-    def wait_until_sent(self, timeout_s: float | None) -> bool:
-        """Block until everything put has been sent; return False when the time is up. Thread side.
-
-        Raises:
-            Exception: the reason, if the loop side has closed.
-        """
-        return self._wait(lambda: self._held_bytes == 0, timeout_s)
-
-    def _wait(self, is_over: Callable[[], bool], timeout_s: float | None) -> bool:
-        """Wait; as long as bytes go out, the time starts anew."""
+    def withdraw(self) -> list[T]:
+        """Take the octets back that come last and were not taken yet, in their order. Thread side."""
         with self._lock:
-            if self._condition is None:
-                self._condition = threading.Condition(self._lock)
+            items = self._items
+            start = len(items)
+            while start and type(items[start - 1]) is bytes:
+                start -= 1
+            withdrawn = items[start:]
+            del items[start:]
+            self._held_bytes -= sum(map(_size_bytes, withdrawn))
+        return withdrawn
+
+    def has_room_within(self, timeout_s: float) -> bool:
+        """Block until less is unsent, for no longer than that; return whether there is room. Thread side.
+
+        Raises:
+            Exception: the reason, if the loop side has closed.
+        """
+        with self._lock:
+            return self._wait_once(self._is_half_empty, timeout_s, None)
+
+    def wait_for_room(
+        self, timeout_s: float | None, place: Place | None = None, is_needed: Callable[[], bool] = bool
+    ) -> bool:
+        """Block while too much is unsent; return False when no octet went out for so long. Thread side.
+
+        Args:
+            timeout_s: how long.
+            place: where the thread steps aside meanwhile.
+            is_needed: asked now and then; the wait is over, and False returned, when it says True.
+
+        Raises:
+            Exception: the reason, if the loop side has closed.
+        """
+        if not self.is_full and self.reason is None:
+            return True
+        return self._wait(lambda: is_needed() or self._is_half_empty(), timeout_s, place) and self._is_half_empty()
+
+    def wait_until_sent(self, timeout_s: float | None, place: Place | None = None) -> bool:
+        """Block until everything put has been sent; return False when no octet went out for so long. Thread side.
+
+        Raises:
+            Exception: the reason, if the loop side has closed.
+        """
+        return self._wait(lambda: self._held_bytes == 0, timeout_s, place)
+
+    def _is_half_empty(self) -> bool:
+        return self._held_bytes <= self._high_water_bytes // 2
+
+    def _wait(self, is_over: Callable[[], bool], timeout_s: float | None, place: Place | None) -> bool:
+        """Wait; as long as octets go out, the time starts anew."""
+        with self._lock:
             while True:
                 before_bytes = self._held_bytes
-                in_time = wait(self._condition, self._link, lambda: self.reason is not None or is_over(), timeout_s)
-                if self.reason is not None:
-                    raise self.reason
+                in_time = self._wait_once(is_over, timeout_s, place)
                 if in_time or self._held_bytes == before_bytes:
                     return in_time
+
+    def _wait_once(self, is_over: Callable[[], bool], timeout_s: float | None, place: Place | None) -> bool:
+        """Wait with the lock held."""
+        if self._condition is None:
+            self._condition = threading.Condition(self._lock)
+        in_time = wait(self._condition, self._link, lambda: self.reason is not None or is_over(), timeout_s, place)
+        if self.reason is not None:
+            raise self.reason
+        return in_time
 
     def finish(self, error: BaseException | None = None, items: tuple[T, ...] = ()) -> None:
         """Hand the last items over and say how it went. Thread side, once, as the last act of its job.
@@ -119,8 +168,26 @@ class Outflow(Generic[T]):
             self._is_notified = self._is_finished  # after the end there is nothing to be told
             return items, self._is_finished
 
+    def take_some(self, most_bytes: int) -> tuple[list[T], bool]:
+        """Return the first items, of about that size, and whether they were the last of all. Loop side; never blocks.
+
+        What is left can still be withdrawn. Look at `has_items` before waiting: nobody wakes the loop side for them.
+        """
+        if self._held_bytes <= most_bytes:
+            return self.take()
+        with self._lock:
+            count = size_bytes = 0
+            while count < len(self._items) and size_bytes < most_bytes:
+                size_bytes += _size_bytes(self._items[count])
+                count += 1
+            items, self._items = self._items[:count], self._items[count:]
+            is_last = self._is_finished and not self._items
+            self._is_notified = bool(self._items) or self._is_finished
+            return items, is_last
+
     def sent(self, count: int, size_bytes: int) -> None:
         """Report that many items, of that size together, as sent. Loop side."""
+        self.reports += 1
         with self._lock:
             if self.reason is None:  # closing has forgotten them already
                 self._held_bytes -= size_bytes + ITEM_OVERHEAD_BYTES * count

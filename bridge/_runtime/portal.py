@@ -7,6 +7,10 @@ at the end of the process all tenants are asked to close first, each within its 
 
 The thread is a daemon: it never keeps a process alive. Every wait for it is bounded, because it may not run at all
 (uWSGI without threads) or be stuck in somebody's callback.
+
+What threads share: ``_lock`` guards who uses the portal, who waits for its start, and each step from "not started" over
+"running" to "over". The flags are looked at without it, because each changes once in each direction; ``port``,
+``spawn`` and ``_stop`` are there before ``is_running`` says so, and are never changed again.
 """
 
 from __future__ import annotations
@@ -111,22 +115,35 @@ class Portal:
         except RuntimeError as error:
             self._failure = error
             self._has_come_to_nothing()
-        if not gate.wait(timeout_s):
-            self._has_come_to_nothing()
+        if not gate.wait(timeout_s) and self._gives_up(tenant, gate):
             raise NoThreadError(
                 f"the thread of the event loop did not come to life within {timeout_s} s; this process does not let "
                 "Python run threads"
             )
         if self._failure is not None:
             raise PortalError(f"the {self.kind} event loop could not be started: {self._failure!r}") from self._failure
-        return True
+        return not self.is_over  # it may be: all others may have given up before it came to life
 
     def _has_come_to_nothing(self) -> None:
-        """The loop cannot be started: should it come to life after all, it ends at once."""
+        """The loop cannot be started."""
         with self._lock:
             self.is_over = True
             self._tenants.clear()
         self._say_started()
+
+    def _gives_up(self, tenant: Tenant, gate: Gate) -> bool:
+        """Who waits for the start waits no more; return False if the loop has come to life just now.
+
+        Others may wait on. When there is no tenant left, a loop that comes to life after all ends at once.
+        """
+        with self._lock:
+            if gate not in self._starters:
+                return False
+            self._starters.remove(gate)
+            if tenant in self._tenants:
+                self._tenants.remove(tenant)
+            self.is_over = self.is_over or not self._tenants
+            return True
 
     def leave(self, tenant: Tenant) -> None:
         """Let a tenant go; the loop ends after the last one. Any thread, also the loop's; does not wait."""
@@ -140,8 +157,10 @@ class Portal:
 
     def end(self) -> None:
         """Let the loop end; does not wait. Any thread."""
-        self.is_over = True
-        if self.is_running:
+        with self._lock:  # either the loop sees that it is over as it begins, or it is seen here to run
+            self.is_over = True
+            is_running = self.is_running
+        if is_running:
             with suppress(LoopGoneError):
                 self.port.post(self._stop.set)
 
@@ -149,7 +168,7 @@ class Portal:
         """Wait until the loop has ended and its thread with it; return False when the time is up."""
         if not self.is_over or self.thread_id == threading.get_ident():
             return False
-        thread = self._thread
+        thread = self._thread  # None also for a moment after the start
         if thread is not None:
             thread.join(timeout_s)
             return not thread.is_alive()
@@ -160,7 +179,9 @@ class Portal:
 
     def close_tenants(self) -> None:
         """Ask all tenants to close, then end. At the end of the process; bounded."""
-        for tenant in tuple(self._tenants):
+        with self._lock:
+            tenants = tuple(self._tenants)
+        for tenant in tenants:
             try:
                 tenant.close()
             except Exception:
@@ -169,7 +190,10 @@ class Portal:
         self.wait_for_end()
 
     def where(self) -> str:
-        """Return where the loop's thread is, formatted like a traceback. Any thread."""
+        """Return where the loop's thread is, formatted like a traceback. Any thread.
+
+        Asked for when the loop stands still: of a thread that runs, the frames may change while they are read.
+        """
         frame = sys._current_frames().get(self.thread_id)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return "" if frame is None else "".join(traceback.format_stack(frame))
 

@@ -26,7 +26,10 @@ def default_loop_kind() -> LoopKind:
 
 
 class _Process:
-    """The portals of one process, and what happens at its end."""
+    """The portals of one process, and what happens at its end.
+
+    ``lock`` guards all changes; ``shared`` is looked into without it, one key at a time.
+    """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -45,9 +48,12 @@ class _Process:
 
     def at_exit(self) -> None:
         """Close what is open; in a child of the process that registered this, do nothing."""
-        if self.pid == os.getpid():
-            for portal in tuple(self.all):
-                portal.close_tenants()
+        if self.pid != os.getpid():
+            return
+        with self.lock:
+            portals = tuple(self.all)
+        for portal in portals:
+            portal.close_tenants()
 
 
 def _register_exit_hook(hook: Callable[[], None]) -> None:

@@ -25,6 +25,7 @@ class PerProcess(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
+        # No lock: a fork could find it held. One operation on one key, or on the list, at a time; each is atomic.
         self._values: dict[int, T] = {}
         self._inherited: list[T] = []
 
@@ -40,7 +41,7 @@ class PerProcess(Generic[T]):
     def _renew(self) -> T:
         pid = os.getpid()
         value = self._values.setdefault(pid, self._make())  # atomic: all threads get the same one
-        for other in tuple(self._values):
+        for other in list(self._values):  # a list, which is made at one go: another thread may be here too
             if other != pid and (old := self._values.pop(other, None)) is not None:
                 self._inherited.append(old)
         return value

@@ -89,7 +89,7 @@ async def clean_up_asyncio(loop: asyncio.AbstractEventLoop, executor: BoundedExe
 class BoundedExecutor(concurrent.futures.ThreadPoolExecutor):
     """The loop's default executor: like asyncio's own, but it can be ended within a time."""
 
-    is_used = False
+    is_used = False  # set by whoever submits, never taken back
 
     def submit(self, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:
         self.is_used = True

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bridge._runtime.lines import LineOwner
+
+logger = logging.getLogger("bridge.lines")
 
 _PIECE_BYTES = 64 * 1024
 
@@ -17,6 +21,9 @@ class TrioLine:
 
     What the reading task takes from the system it hands on without a pause in between: octets are in one place or in
     the other.
+
+    What the owner raises in one of these tasks would end the whole trio run: it cuts the connection instead, as asyncio
+    does.
     """
 
     def __init__(
@@ -58,7 +65,7 @@ class TrioLine:
                 except OSError:
                     octets = b""
                 if octets and self._owner is not None:
-                    self._owner.octets_came(octets)
+                    self._guarded(self._owner.octets_came, octets)
                 elif not octets:
                     self._tell_end()
 
@@ -66,7 +73,20 @@ class TrioLine:
         if not self._has_ended:
             self._has_ended = True
             if self._owner is not None:
-                self._owner.line_ended()
+                self._guarded(self._owner.line_ended)
+
+    def _tell_room(self) -> None:
+        if self._owner is not None:
+            self._guarded(self._owner.line_has_room)
+
+    def _guarded(self, tell: Callable[..., None], *arguments: bytes) -> None:
+        """Tell the owner something."""
+        try:
+            tell(*arguments)
+        except Exception:
+            logger.exception("%s could not take what came; its connection is cut", repr(self._owner))
+            self._lose()
+            self.abort()
 
     async def _write(self) -> None:
         try:
@@ -92,8 +112,7 @@ class TrioLine:
                 del self._unsent[: self._socket.send(self._unsent[:_PIECE_BYTES])]
         if self._is_congested and len(self._unsent) <= self._high_water_bytes // 4:
             self._is_congested = False
-            if self._owner is not None:
-                self._owner.line_has_room()
+            self._tell_room()
 
     def _lose(self) -> None:
         """Nothing can be sent any more."""
@@ -101,8 +120,8 @@ class TrioLine:
         self._unsent.clear()
         was_congested, self._is_congested = self._is_congested, False
         self._tell_end()
-        if was_congested and self._owner is not None:
-            self._owner.line_has_room()
+        if was_congested:
+            self._tell_room()
 
     def write(self, octets: bytes) -> bool:
         if self._is_closing or self._is_ending_writing or self._has_been_lost:

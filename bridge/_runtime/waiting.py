@@ -33,7 +33,10 @@ async def wait_through_cancellation(signal: Signal, is_over: Callable[[], bool],
 
 
 class ThreadCall(Generic[T]):
-    """A job for a worker whose result a coroutine waits for."""
+    """A job for a worker whose result a coroutine waits for.
+
+    The worker alone writes ``result`` and ``error``, before ``is_done``; the loop looks at them after it.
+    """
 
     def __init__(self, pool: WorkerPool, port: LoopPort, function: Callable[..., T], args: tuple[Any, ...]) -> None:
         self.context: Context = copy_context()

@@ -32,7 +32,7 @@ class Waker(Protocol):
 
 
 class _DescriptorWaker:
-    """A waker over an eventfd."""
+    """A waker over an eventfd. Whoever wakes it holds a reference, so the descriptor is not closed meanwhile."""
 
     _descriptor = -1
 

@@ -11,7 +11,13 @@ it finds no further job, or leaves it to the worker that is on its way. While a 
 loop could not run anyhow, and would only fight for it; as soon as the lock is free, the worker that was woken gets to
 run and delivers first of all. So results are never held back by a job that blocks.
 
+A worker that cannot go on for a reason outside (it is stuck, or waits for a slow client) can be set *aside*: it does
+not count against the limit any more, so another one may take its place, up to ``spare`` of them. Who comes back when
+its place is taken ends after its job.
+
 Every shared variable is guarded by ``_lock``, which is held for a few instructions and never while something waits.
+The looks without it (the process id, `is_saturated`, `is_wanted`, a worker's own membership) are at values that may be
+old by an instant; nothing is decided by them that would not be decided again, by a later look or with the lock held.
 
 Fork: threads do not survive it. The pool notices a new process id when it is next used and starts from nothing.
 """
@@ -19,25 +25,14 @@ Fork: threads do not survive it. The pool notices a new process id when it is ne
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
-import traceback
 from collections import deque
 from contextlib import suppress
-from contextvars import Context
-from dataclasses import dataclass
 from typing import Protocol
 
-
-class Job(Protocol):
-    """What a worker runs: once, in its own context. ``run`` must not raise."""
-
-    context: Context
-
-    def run(self) -> None:
-        """Do the work. Worker thread."""
-        ...
+from bridge._runtime.fair_jobs import FairJobs
+from bridge._runtime.worker_reports import Job, StuckWorker, WorkerStatistics, stack_of_thread
 
 
 class Deliverable(Protocol):
@@ -48,47 +43,21 @@ class Deliverable(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class StuckWorker:
-    """A worker that has been busy with one job for too long."""
-
-    thread_name: str
-    job: Job
-    busy_s: float
-    stack: str
-    """Where it is, formatted like a traceback."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerStatistics:
-    """A snapshot of a pool."""
-
-    busy: int
-    idle: int
-    limit: int
-    waiting: int
-
-
 class _Worker:
     """One thread: its gate (a lock used as a binary semaphore) and the job it runs."""
 
-    __slots__ = ("busy_since_s", "gate", "has_ended", "is_dismissed", "is_woken", "job", "thread")
+    __slots__ = ("busy_since_s", "gate", "has_ended", "is_aside", "is_dismissed", "is_woken", "job", "thread")
 
     def __init__(self) -> None:
         self.gate = threading.Lock()
         self.gate.acquire()
         self.is_woken = True  # a new worker is on its way to its first job
         self.is_dismissed = False  # to end as soon as there is nothing to do
+        self.is_aside = False  # does not count against the limit until its job ends or it steps back
         self.has_ended = threading.Event()
         self.job: Job | None = None
         self.busy_since_s = 0.0
         self.thread: threading.Thread | None = None
-
-
-def _stack(thread: threading.Thread) -> str:
-    # The documented way to see where another thread is.
-    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    return "" if frame is None else "".join(traceback.format_stack(frame))
 
 
 def _flush(port: Deliverable) -> None:
@@ -103,16 +72,26 @@ class WorkerPool:
         workers: threads at the most; with 1 the one thread stays for good, so all jobs run in the same thread.
         queue: jobs that may wait; `submit` refuses more.
         idle_s: a worker that had nothing to do for this long ends.
+        spare: threads beyond ``workers``, in place of those that are stuck or wait for somebody outside. None with
+            ``workers=1``: nothing is to run beside the one.
         name: prefix of the thread names.
     """
 
     def __init__(
-        self, *, workers: int = 40, queue: int = 1000, idle_s: float = 2.0, name: str = "bridge-worker"
+        self,
+        *,
+        workers: int = 40,
+        queue: int = 1000,
+        idle_s: float = 2.0,
+        spare: int = 40,
+        name: str = "bridge-worker",
     ) -> None:
         if workers < 1:
             raise ValueError(f"a pool needs at least one worker, not {workers!r}")
         self.workers = workers
         self.queue = queue
+        self.spare = spare if workers > 1 else 0
+        self._is_fair = False
         self._idle_s = idle_s if workers > 1 else -1.0
         self._name = name
         self._forget()
@@ -121,7 +100,8 @@ class WorkerPool:
         """Start from nothing: no thread, no job (construction, and the child after a fork)."""
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[Job] | FairJobs = FairJobs() if self._is_fair else deque()
+        self._aside = 0
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
         self._undelivered: Deliverable | None = None
@@ -149,7 +129,7 @@ class WorkerPool:
         if self._pid != os.getpid():
             self._forget()
         with self._lock:
-            if len(self._jobs) >= self.queue and len(self._jobs) >= self.queue + self._free():
+            if len(self._jobs) >= self.queue and not self._may_wait(job):
                 return False
             self._jobs.append(job)
             worker = None if self._is_waking else self._next_worker()
@@ -173,9 +153,23 @@ class WorkerPool:
         """Tell whether a job queued now has to wait for another one to end; a quick look. Any thread."""
         return len(self._jobs) >= self._free()
 
+    def is_wanted(self) -> bool:
+        """Tell whether a job waits for a busy worker; a quick look. Any thread."""
+        return bool(self._jobs) and len(self._jobs) > self._free()
+
     def _free(self) -> int:
-        """Count the workers that have nothing to do or are yet to be made."""
-        return len(self._idle) + self.workers - len(self._all)
+        """Count the workers that have nothing to do or are yet to be made; fewer than none if some are to end."""
+        return len(self._idle) + self.workers + self._aside - len(self._all)
+
+    def serve_in_turn(self) -> None:
+        """Serve the owners of jobs (their ``owner``) in turn from now on: several share this pool. Any thread."""
+        self._check_process()
+        with self._lock:
+            if not self._is_fair:
+                self._is_fair = True
+                waiting, self._jobs = self._jobs, FairJobs()
+                while waiting:
+                    self._jobs.append(waiting.popleft())
 
     def discard(self, job: Job) -> bool:
         """Take a job back; return False if a worker has it (or had it) already. Any thread."""
@@ -197,6 +191,7 @@ class WorkerPool:
                 idle=idle,
                 limit=self.workers,
                 waiting=len(self._jobs),
+                aside=self._aside,
             )
 
     def stuck(self, longer_than_s: float) -> list[StuckWorker]:
@@ -204,19 +199,39 @@ class WorkerPool:
         self._check_process()
         now_s = time.monotonic()
         with self._lock:
-            busy = [(worker, worker.job, worker.busy_since_s) for worker in self._all if worker.job is not None]
+            busy = [
+                (worker, worker.job, worker.busy_since_s, worker.is_aside)
+                for worker in self._all
+                if worker.job is not None
+            ]
         return [
-            StuckWorker(worker.thread.name, job, now_s - since_s, _stack(worker.thread))
-            for worker, job, since_s in busy
+            StuckWorker(worker.thread.name, job, now_s - since_s, stack_of_thread(worker.thread), is_aside)
+            for worker, job, since_s, is_aside in busy
             if now_s - since_s > longer_than_s and worker.thread is not None
         ]
+
+    def replace_stuck(self, longer_than_s: float) -> int:
+        """Set the workers aside that are busy with one job for longer than that; return how many. Any thread."""
+        self._check_process()
+        before_s = time.monotonic() - longer_than_s
+        count = 0
+        following: _Worker | None = None
+        with self._lock:
+            for worker in self._all:
+                if worker.job is not None and worker.busy_since_s < before_s and self._set_aside(worker):
+                    count += 1
+            if self._jobs and not self._is_waking:
+                following = self._next_worker()
+        if following is not None:
+            self._wake(following)
+        return count
 
     def stack_of(self, job: Job) -> str:
         """Return where the worker that runs the job is, formatted like a traceback; empty if none does. Any thread."""
         self._check_process()
         with self._lock:
             threads = [worker.thread for worker in self._all if worker.job is job]
-        return "".join(_stack(thread) for thread in threads if thread is not None)
+        return "".join(stack_of_thread(thread) for thread in threads if thread is not None)
 
     def stuck_count(self, longer_than_s: float) -> int:
         """Return how many workers are busy with one job for longer than that. Any thread."""
@@ -251,12 +266,30 @@ class WorkerPool:
 
     # ---- With the lock held -----------------------------------------------------------------------------------
 
+    def _may_wait(self, job: Job) -> bool:
+        """Tell whether a job may join as many as the queue takes."""
+        if len(self._jobs) < self.queue + self._free():
+            return True
+        return isinstance(self._jobs, FairJobs) and self._jobs.may_wait(job, self.queue)
+
+    def _set_aside(self, worker: _Worker) -> bool:
+        if worker.is_aside or self._aside >= self.spare:
+            return False
+        worker.is_aside = True
+        self._aside += 1
+        return True
+
+    def _take_back(self, worker: _Worker) -> None:
+        if worker.is_aside:
+            worker.is_aside = False
+            self._aside -= 1
+
     def _next_worker(self) -> _Worker | None:
         """Choose the worker to wake (or to start) now; the caller lets go of the lock and calls `_wake`."""
         if self._idle:
             worker = self._idle.pop()
             worker.is_woken = True
-        elif len(self._all) < self.workers:
+        elif len(self._all) - self._aside < self.workers:
             worker = _Worker()
             self._all.add(worker)
             self._made += 1
@@ -294,6 +327,34 @@ class WorkerPool:
 
     # ---- Worker threads ---------------------------------------------------------------------------------------
 
+    def step_aside(self) -> bool:
+        """Let another worker take the caller's place while it waits for somebody outside, if one is to spare. Worker.
+
+        Returns:
+            Whether `step_back` is to be called afterwards. False also for threads that are no workers of this pool.
+        """
+        following: _Worker | None = None
+        with self._lock:
+            worker = self._current()
+            if worker is None or not self._set_aside(worker):
+                return False
+            if self._jobs and not self._is_waking:
+                following = self._next_worker()
+        if following is not None:
+            self._wake(following)
+        return True
+
+    def step_back(self) -> None:
+        """Count again. Worker."""
+        with self._lock:
+            worker = self._current()
+            if worker is not None:
+                self._take_back(worker)
+
+    def _current(self) -> _Worker | None:
+        current = threading.current_thread()
+        return next((worker for worker in self._all if worker.thread is current), None)
+
     def _work(self, worker: _Worker) -> None:
         while True:
             job = self._take(worker)
@@ -311,17 +372,20 @@ class WorkerPool:
             if worker.is_woken:
                 worker.is_woken = False
                 self._is_waking = False
-            if self._jobs:
+            if worker.is_aside:
+                self._take_back(worker)
+            is_extra = len(self._all) - self._aside > self.workers  # its place was taken while it was aside
+            if self._jobs and not is_extra:
                 worker.job = job = self._jobs.popleft()
                 worker.busy_since_s = time.monotonic()
-                if self._jobs and not self._is_waking:
-                    following = self._next_worker()
             else:
                 worker.job = job = None
-                if self._is_closing or worker.is_dismissed:
+                if self._is_closing or worker.is_dismissed or is_extra:
                     self._dismiss(worker)
                 else:
                     self._idle.append(worker)
+            if self._jobs and not self._is_waking:
+                following = self._next_worker()
             if not self._is_waking:  # else the worker that is on its way will do it
                 port, self._undelivered = self._undelivered, None
         if port is not None:

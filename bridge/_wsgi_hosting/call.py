@@ -17,7 +17,8 @@ from bridge._wsgi_hosting.files import FileWrapper, message_for_file
 from bridge._wsgi_hosting.hosting import describe, log_lines, logger
 from bridge._wsgi_hosting.loop_side import LoopSide
 from bridge._wsgi_hosting.offers import Offers
-from bridge.errors import ApplicationError, ApplicationTypeError, ClientDisconnected, ClientTimeout
+from bridge._wsgi_hosting.slow_clients import PATIENCE_S, SlowClient
+from bridge.errors import ApplicationError, ApplicationTypeError, ClientDisconnected
 from bridge.translate import messages
 from bridge.translate.environ import environ_from_scope
 from bridge.translate.headers import BodyFraming
@@ -60,6 +61,8 @@ class WSGICall:
     is_reported = False  # as one that keeps its worker for too long
     _offers: Offers | None = None  # what only some servers have, and few applications use
     _last_items: tuple[Any, ...] = ()
+    _slow_client: SlowClient | None = None
+    _filelike: Any = None  # of which the content is read here
 
     def __init__(
         self,
@@ -84,6 +87,11 @@ class WSGICall:
 
     def __repr__(self) -> str:
         return repr(self._exchange)
+
+    @property
+    def owner(self) -> object:
+        """Whose job this is, where several adapters share workers."""
+        return self._exchange.hosting
 
     @property
     def exchange(self) -> LoopSide:
@@ -295,35 +303,50 @@ class WSGICall:
         return (messages.response_start(state.status, state.headers, trailers=has_trailers),)
 
     def _put(self, content: bytes) -> None:
-        """Hand a block over (and the headers before the first), and wait while too much is unsent."""
+        """Hand a block over (and the headers before the first); hold the application back while too much is unsent."""
+        if self._slow_client is not None and self._slow_client.take(content):
+            return
         items: tuple[Any, ...] = (content,) if content else ()
         if not self._is_started:
             items = self._start_message() + items
         self._outflow.put(items, len(content))
-        self._wait_for_room()
+        if self._outflow.is_full:
+            self._hold_back()
 
-    def _wait_for_room(self) -> None:
-        limit_s = self._exchange.hosting.limits.response_wait_s
-        if not self._outflow.wait_for_room(limit_s):
-            self._give_up(limit_s)
-
-    def _give_up(self, limit_s: float | None) -> None:
-        reason = ClientTimeout(f"the client took no byte of the response for {limit_s} s")
-        self._exchange.give_up(reason)
-        raise reason
+    def _hold_back(self) -> None:
+        """Wait for the client; or let the loop do that, if it can."""
+        if self._outflow.has_room_within(PATIENCE_S):
+            return
+        client = self._slow_client
+        if client is None:
+            self._slow_client = client = SlowClient(self._exchange)
+        if self._filelike is not None and client.hand_over_file(
+            self._filelike, self._state.left_bytes, self._rest_of_ending()
+        ):
+            self._is_ended = True
+        elif not client.wait() and not client.begin_file():
+            hosting = self._exchange.hosting
+            if not self._outflow.wait_for_room(hosting.limits.response_wait_s, hosting.pool):
+                client.give_up()
 
     def _end(self, content: bytes) -> None:
         """Hand over the last content and the end of the response, before ``close()`` is called (W-116)."""
+        if content and self._slow_client is not None and self._slow_client.take(content):
+            content = b""
         self._outflow.put(self._ending(content), len(content))
 
     def _ending(self, content: bytes) -> tuple[Any, ...]:
         """Return the items that end the response: the start, if it is not out yet, content, END, trailers."""
         self._is_ended = True
-        items: tuple[Any, ...] = (content, END) if self._is_started else (*self._start_message(), content, END)
+        head = () if self._is_started else self._start_message()
+        return (*head, content, *self._rest_of_ending())
+
+    def _rest_of_ending(self) -> tuple[Any, ...]:
+        """Return what follows the last content."""
         offers = self._offers
         if offers is not None and offers.trailers is not None:
-            items += (offers.trailers_message(offers.trailers),)
-        return items
+            return (END, offers.trailers_message(offers.trailers))
+        return (END,)
 
     # ---- Files --------------------------------------------------------------------------------------------------
 
@@ -346,20 +369,24 @@ class WSGICall:
             if message is not None:
                 self._delegate(message)
                 return
+        self._filelike = wrapper.filelike
         for block in wrapper.blocks(state.content_length):
             content = state.data(block)
             if state.phase is COMPLETE:
                 self._end(content)
                 return
             self._put(content)
+            if self._is_ended:  # the loop sends the rest
+                return
         self._finish_content(wrapper)
 
     def _delegate(self, message: Any) -> None:
         """Let the server send a file; it stays open until the server is done with the event."""
         self._is_ended = True
         self._outflow.put((*self._start_message(), message, SENT_WHOLE), 0)
-        if not self._outflow.wait_until_sent(self._exchange.hosting.limits.response_wait_s):
-            self._give_up(self._exchange.hosting.limits.response_wait_s)
+        hosting = self._exchange.hosting
+        if not self._outflow.wait_until_sent(hosting.limits.response_wait_s, hosting.pool):
+            SlowClient(self._exchange).give_up()
 
 
 def _is_iterable(candidate: object) -> bool:

@@ -4,89 +4,44 @@ The path of an ordinary request: collect the body, hand one `WSGICall` to a work
 when something more is wanted (a streamed response whose client may leave, a body fetched on demand, a coroutine called
 from the application) a task group is opened for `Helpers`; ordinary requests never pay for it.
 
-Who touches what: everything here runs on the loop, except the methods under the heading "Worker threads".
+Everything here runs on the loop; what worker threads use of a request is in `contact`.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
 import anyio
 
 from bridge._runtime.body import FileSource, LazySource, MemorySource, Source
-from bridge._runtime.inflow import Inflow
-from bridge._runtime.loops import LoopGoneError, LoopPort
-from bridge._runtime.outflow import Outflow
-from bridge._runtime.waiting import wait_through_cancellation
+from bridge._runtime.waiting import start_in_worker, wait_through_cancellation
 from bridge._wsgi_hosting.call import WSGICall
-from bridge._wsgi_hosting.helpers import Helpers, request_is_over
-from bridge._wsgi_hosting.hosting import Hosting, describe, logger
-from bridge._wsgi_hosting.sending import is_complete, is_whole, send_items, send_whole
+from bridge._wsgi_hosting.contact import Contact
+from bridge._wsgi_hosting.hosting import logger
+from bridge._wsgi_hosting.sending import (
+    JOIN_UP_TO_BYTES,
+    is_complete,
+    is_spooled,
+    is_whole,
+    send_items,
+    send_whole,
+)
 from bridge._wsgi_hosting.watching import watch
-from bridge.errors import BodyTooLarge, ClientDisconnected, ClientTimeout, RequestCancelled, RequestRefused
-from bridge.observing import Record
+from bridge.errors import BodyTooLarge, ClientDisconnected, RequestCancelled, RequestRefused
 from bridge.translate import messages
 from bridge.translate.headers import NO_BODY_FIELDS, BodyFraming, framing_from_headers
-from bridge.types import Receive, Scope, Send
 
 _OVERLOADED = "The server is busy; try again soon."
 
-_opening = threading.Lock()
+# One worker in so many may be held by the body of a request with `Expect: 100-continue`.
+_CONTINUE_SHARE = 4
 
 
-class Exchange:
-    """One request and its response."""
+class Exchange(Contact):
+    """One request and its response. Loop, but for what it inherits."""
 
-    # Defaults on the class: making this object is on the path of every request.
-    is_started = False  # the response has begun to go out
-    is_start_sent = False  # send() has returned for its start
-    is_ended = False  # its end has gone out
-    is_gone = False  # the client has left
-    is_over = False  # nothing of the request runs any more
-    is_refused = False  # answered without the application
-    has_failed = False  # the application's error was answered here
-    record: Record | None = None
-    failure: Exception | None = None  # what receive() raised in a helper
-    _framing = NO_BODY_FIELDS
-    _helpers: Helpers | None = None
-    _call: WSGICall | None = None
-    _spooled: FileSource | None = None
-    _sending: anyio.CancelScope | None = None
-
-    def __init__(self, hosting: Hosting, scope: Scope, receive: Receive, send: Send, port: LoopPort) -> None:
-        self.hosting = hosting
-        self.scope = scope
-        self.send = send
-        self.port = port
-        self._receive = receive
-        self._signal = port.new_signal()
-        self.outflow: Outflow[Any] = Outflow(hosting.limits.response_memory_bytes, self)
-
-    def __repr__(self) -> str:
-        state = "ended" if self.is_ended else "gone" if self.is_gone else "streaming" if self.is_started else "waiting"
-        return f"<{describe(self.scope['method'], self.scope.get('path') or '')} ({state})>"
-
-    @property
-    def is_streaming(self) -> bool:
-        """Whether the response has begun and not ended."""
-        return self.is_started and not self.is_ended
-
-    @property
-    def is_http_1(self) -> bool:
-        """Whether the end of the request body can be told from its fields."""
-        return (self.scope.get("http_version") or "1.1")[0] == "1"
-
-    def held_bytes(self) -> int:
-        """Count the bytes held in memory for this request. Any thread."""
-        helpers = self._helpers
-        if helpers is None or self._spooled is not None:
-            return self.outflow.held_bytes
-        inflow = helpers.receiver.inflow
-        return self.outflow.held_bytes + (helpers.receiver.received_bytes if inflow is None else inflow.held_bytes)
+    _spooled_body: FileSource | None = None
 
     # ---- The course of a request --------------------------------------------------------------------------------
 
@@ -133,15 +88,23 @@ class Exchange:
             logger.exception("%s: the application failed", repr(self))
             await self._answer_plainly(500, "Internal Server Error")
         finally:
-            # Cut the references that lead back here: no garbage to collect.
-            hosting.live.discard(self)
-            self.is_over = True
-            self.outflow.detach()
-            self._call = None
-            if self._helpers is not None:
-                hosting.fast_uploads.discard(self)
-                self._helpers.let_go()
-                self._helpers = self._sending = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Give back what the request has taken, and cut the references that lead back here: no garbage to collect."""
+        hosting = self.hosting
+        hosting.live.discard(self)
+        self.is_over = True
+        self.outflow.detach()
+        self._call = None
+        if self.spooled:
+            self._close_spooled()
+        if self._framing.expects_continue:
+            hosting.asked_to_continue.discard(self)
+        if self._helpers is not None:
+            hosting.fast_uploads.discard(self)
+            self._helpers.let_go()
+            self._helpers = self._sending = None
 
     def _body_without_waiting(self, framing: BodyFraming) -> Source | None:
         """Return a source that needs no receiving now, or None for a body that is to be collected first."""
@@ -155,9 +118,20 @@ class Exchange:
             return MemorySource(b"")
         elif (limit := self.hosting.limits.body_max_bytes) is not None and (framing.content_length or 0) > limit:
             raise BodyTooLarge(limit)
-        elif framing.expects_continue:
+        elif framing.expects_continue and self._may_wait_for_continue():
             return LazySource(self._open_inflow)
         return None
+
+    def _may_wait_for_continue(self) -> bool:
+        """Tell whether the body may come when the application reads, which holds a worker for as long as it takes.
+
+        The rest is collected like other bodies: forty clients that trickle must not stop everybody else.
+        """
+        waiting = self.hosting.asked_to_continue
+        if len(waiting) >= max(1, self.hosting.pool.workers // _CONTINUE_SHARE):
+            return False
+        waiting.add(self)
+        return True
 
     async def _receive_body(self) -> tuple[Source, int | None]:
         """Collect the body; return the source, and the length if it is known to be complete."""
@@ -175,7 +149,8 @@ class Exchange:
                 inflow.feed(piece)
             return inflow, None
         if isinstance(collected.source, FileSource):
-            self._spooled = collected.source
+            self._spooled_body = collected.source
+            self.has_spooled_body = True
         if collected.is_cut:  # the application is called all the same: it sees the cut in read() (W-078)
             self.client_has_gone(helpers.receiver.cut())
         return collected.source, None if collected.is_cut else collected.length_bytes
@@ -188,17 +163,17 @@ class Exchange:
                 await self._wait_for_worker()
             while True:
                 await signal.wait()
-                items, is_finished = outflow.take()
+                items, is_finished = outflow.take() if outflow.is_finished else outflow.take_some(JOIN_UP_TO_BYTES)
                 if is_whole(items):
                     await send_whole(self, items[0], items[1])
                     items = []
-                elif items and (is_finished or is_complete(items)):
+                elif items and (is_finished or is_complete(items)) and not is_spooled(items):
                     await send_items(self, items)
                     items = []
-                if is_finished:
+                if is_finished and not items:
                     break
                 if items or (self._helpers is not None and self._helpers.want_start()):
-                    await self._respond_with_helpers(items)
+                    await self._respond_with_helpers(items, is_finished)
                     break
         except BaseException as error:
             await self._abandon(error)
@@ -221,12 +196,12 @@ class Exchange:
             self._close_body()
             raise RequestRefused(503, _OVERLOADED)
 
-    async def _respond_with_helpers(self, items: list[Any]) -> None:
+    async def _respond_with_helpers(self, items: list[Any], is_finished: bool) -> None:
         """Go on with a task group beside: for the receiver and for coroutines called from the application."""
         failure: Exception | None = None
         async with anyio.create_task_group() as group:
             try:
-                await self._pump(group, items)
+                await self._pump(group, items, is_finished)
             except Exception as error:  # noqa: BLE001 - raised below, outside the group, as itself
                 failure = error
             self.helpers().stop(group)
@@ -236,10 +211,9 @@ class Exchange:
             finally:
                 del failure
 
-    async def _pump(self, group: Any, items: list[Any]) -> None:
+    async def _pump(self, group: Any, items: list[Any], is_finished: bool) -> None:
         """Send items as they come, until the worker has finished; helpers are started as they are wanted."""
-        helpers = self.helpers()
-        is_finished = False
+        helpers, outflow = self.helpers(), self.outflow
         with anyio.CancelScope() as self._sending:
             while True:
                 # Before a block is sent, which may take for ever: its client's disconnect has to be seen.
@@ -249,8 +223,10 @@ class Exchange:
                     await send_items(self, items)
                 if is_finished:
                     return
-                await self._signal.wait()
-                items, is_finished = self.outflow.take()
+                if not outflow.has_items:
+                    await self._signal.wait()
+                # Not all at once: what is not taken yet can go to a file if this client is slow.
+                items, is_finished = outflow.take_some(JOIN_UP_TO_BYTES)
         # The client is gone and sending was given up; the worker has been told and is waited for.
         while not self.outflow.take()[1]:
             helpers.start(group)
@@ -276,27 +252,7 @@ class Exchange:
                 return  # the client did not wait for the answer
         self.is_ended = True
 
-    def wake(self) -> None:
-        """Let the course of the request have a look at what is there."""
-        self._signal.set()
-
     # ---- Endings ------------------------------------------------------------------------------------------------
-
-    def client_has_gone(self, reason: ClientDisconnected, cause: BaseException | None = None) -> None:
-        """Let everybody know: the worker at its next step, a waiting worker now, coroutines by cancellation."""
-        if cause is not None:
-            reason.__cause__ = cause
-        if not self.is_gone:
-            logger.info("%s: aborted: %s", repr(self), str(reason))
-        self.is_gone = True
-        self._close(reason)
-        if self._sending is not None:
-            self._sending.cancel()
-
-    def _close(self, reason: ClientDisconnected) -> None:
-        self.outflow.close(reason)
-        if self._helpers is not None:
-            self._helpers.close(reason)
 
     async def _abandon(self, error: BaseException) -> None:
         """End the request from this side (cancelled, or ``send`` failed) and wait for the worker, for a while."""
@@ -335,78 +291,16 @@ class Exchange:
                 stack,
             )
 
+    def _close_spooled(self) -> None:
+        """Give back the files of a response that was not sent to its end; on a thread, as it may take the disk long."""
+        for spooled in self.spooled:
+            if not spooled.is_closed:
+                try:
+                    start_in_worker(self.hosting.spool_pool, self.port, spooled.close)
+                except RuntimeError:  # no thread is left
+                    spooled.close()
+
     def _close_body(self) -> None:
         """Give back the spooled body of a request that no worker has taken (the worker does it otherwise)."""
-        if self._spooled is not None:
-            self._spooled.close()
-
-    # ---- Worker threads -----------------------------------------------------------------------------------------
-
-    def post(self, callback: Callable[[], None]) -> None:
-        """Run a callback on the loop. Any thread.
-
-        Raises:
-            RequestCancelled: the loop has ended.
-        """
-        try:
-            self.port.post(callback)
-        except LoopGoneError:
-            error = self.loop_is_gone()
-            self._close(error)
-            raise error from None
-
-    def notify(self) -> None:
-        """Wake the loop's side (the outflow calls this). Worker."""
-        try:
-            self.port.post(self._signal.set)
-        except LoopGoneError:
-            self._close(self.loop_is_gone())  # the worker's next step raises it
-
-    def notify_soon(self) -> None:
-        """Wake the loop's side when the worker is done with this job (the outflow calls this). Worker."""
-        self.port.add(self._signal.set)
-        self.hosting.pool.deliver_soon(self.port)
-
-    def is_loop_running(self) -> bool:
-        """Tell whether the loop still runs. Any thread."""
-        return self.port.is_running()
-
-    def loop_is_gone(self) -> RequestCancelled:
-        """Make the error for a worker whose loop has ended. Any thread."""
-        return RequestCancelled("the event loop of this request has ended")
-
-    def helpers(self) -> Helpers:
-        """Return the helpers of this request, made at the first call: most requests need none. Any thread.
-
-        Raises:
-            RequestCancelled: the request is over.
-        """
-        with _opening:
-            if self.is_over:
-                raise request_is_over()
-            if self._helpers is None:
-                self._helpers = Helpers(self, self._receive, self._framing)
-            return self._helpers
-
-    def _open_inflow(self) -> Inflow:
-        return self.helpers().open_inflow()
-
-    def client_disconnected(self) -> bool:
-        """Tell whether the client has left: ``environ["bridge.client_disconnected"]``.
-
-        The first call makes the loop look, and waits (up to a second) until it has; from then on the flag is kept up
-        to date. Where the body has not been received yet it looks one piece ahead, no further. Any thread.
-        """
-        if not (self.is_gone or self.is_ended or self.is_over or self.outflow.is_finished):
-            with suppress(RequestCancelled):  # the request ended just now
-                self.helpers().look_for_disconnect()
-        return self.is_gone or self.outflow.reason is not None
-
-    def give_up(self, reason: ClientTimeout) -> None:
-        """End a response whose client takes no byte. Worker.
-
-        Raises:
-            RequestCancelled: the loop has ended.
-        """
-        self.outflow.close(reason)
-        self.post(lambda: None if self.is_ended else self.client_has_gone(reason))
+        if self._spooled_body is not None:
+            self._spooled_body.close()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from bridge._wsgi_hosting.async_calls import AsyncCall
-    from bridge._wsgi_hosting.exchange import Exchange
+    from bridge._wsgi_hosting.contact import Contact
 
 # Turns of the loop that the receiver needs to be started and to ask the server once.
 _TURNS_FOR_A_LOOK = 6
@@ -35,7 +35,7 @@ class Helpers:
         inflow: the body on demand; None until somebody reads or looks.
     """
 
-    def __init__(self, exchange: Exchange, receive: Receive, framing: BodyFraming) -> None:
+    def __init__(self, exchange: Contact, receive: Receive, framing: BodyFraming) -> None:
         self.receiver = RequestReceiver(receive, framing, exchange.hosting.limits, ends_by_length=exchange.is_http_1)
         self._exchange = exchange
         self._expects_continue = framing.expects_continue
@@ -110,7 +110,8 @@ class Helpers:
             call.cancel(reason)
 
     def let_go(self) -> None:
-        """Cut the references that lead back to the request."""
+        """Give back what was taken, and cut the references that lead back to the request."""
+        self.receiver.give_back()
         inflow = self.receiver.inflow
         if inflow is not None:
             inflow.close(request_is_over())
@@ -125,7 +126,8 @@ class Helpers:
             inflow = receiver.inflow
             if inflow is None:
                 low_water_bytes = receiver.ahead_bytes // 2
-                receiver.inflow = inflow = Inflow(exchange.hosting.limits.body_wait_s, self, low_water_bytes)
+                hosting = exchange.hosting
+                receiver.inflow = inflow = Inflow(hosting.limits.body_wait_s, self, low_water_bytes, hosting.pool)
         # What happened before it was there; the loop's side tells of what happens from now on.
         if receiver.is_ended:
             inflow.end()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from bridge._runtime.allowance import Allowance
 from bridge._runtime.workers import WorkerPool
 from bridge._wsgi_hosting.files import FileWrapper
 from bridge.limits import Limits
@@ -65,12 +66,20 @@ class Hosting:
     live: set[Exchange] = field(default_factory=set["Exchange"], init=False)
     fast_uploads: set[Exchange] = field(default_factory=set["Exchange"], init=False)
     """Requests whose large body is streamed because it came fast."""
+    asked_to_continue: set[Exchange] = field(default_factory=set["Exchange"], init=False)
+    """Requests with ``Expect: 100-continue`` whose body is streamed."""
+    disk: Allowance = field(init=False)
+    """What temporary files may take."""
+    memory: Allowance = field(init=False)
+    """What bodies that are being collected may take."""
     websockets: set[OpenWebSocket] = field(default_factory=set["OpenWebSocket"], init=False)
     is_draining: bool = field(default=False, init=False)
     refused: int = field(default=0, init=False)
     observers: list[Observer] = field(default_factory=list["Observer"], init=False)
 
     def __post_init__(self) -> None:
+        self.disk = Allowance(self.limits.spool_bytes)
+        self.memory = Allowance(self.limits.body_memory_total_bytes)
         # Places for what `call` adds to every environ, so that the copy does not have to grow.
         added = ("wsgi.input", "wsgi.errors", "bridge.scope", "bridge.client_disconnected")
         self.base_environ = {

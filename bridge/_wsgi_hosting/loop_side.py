@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bridge._runtime.loops import LoopPort
 from bridge._runtime.outflow import Outflow
+from bridge._runtime.spooled import Spooled
 from bridge.errors import ClientDisconnected, ClientTimeout
 from bridge.observing import Record
 from bridge.types import Send
@@ -30,6 +31,8 @@ class LoopSide(Protocol):
     Attributes:
         is_started: the response has begun to go out.
         record: what is known of the request so far, if somebody wants to know.
+        may_spool: whether octets that a slow client does not take may wait in a file.
+        spooled: such files, which are closed at the end.
     """
 
     hosting: Hosting
@@ -37,6 +40,8 @@ class LoopSide(Protocol):
     outflow: Outflow[Any]
     is_started: bool
     record: Record | None
+    may_spool: bool
+    spooled: tuple[Spooled, ...]
 
     @property
     def is_gone(self) -> bool:
@@ -50,6 +55,10 @@ class LoopSide(Protocol):
 
     def client_disconnected(self) -> bool:
         """Tell whether the client has left. Any thread."""
+        ...
+
+    def watch_client(self) -> None:
+        """See to it that a client that takes nothing counts as gone, while no worker waits for it. Worker."""
         ...
 
     def give_up(self, reason: ClientTimeout) -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import anyio
 
+from bridge._runtime.allowance import Share
 from bridge._runtime.body import FileSource, MemorySource
 from bridge._runtime.inflow import Inflow
 from bridge._runtime.loops import LoopPort, Signal
@@ -30,6 +31,9 @@ from bridge.types import Message, Receive
 # be held like that.
 _FAST_BYTES_PER_S = 16 * 1024 * 1024
 _FAST_UPLOAD_SHARE = 4
+
+# Where memory is short, larger bodies go to the disk. Smaller ones stay: a file costs a descriptor.
+_SMALL_BODY_BYTES = 64 * 1024
 
 
 class CollectedBody(NamedTuple):
@@ -62,6 +66,7 @@ class RequestReceiver:
     __slots__ = (
         "_announced_bytes",
         "_began_s",
+        "_disk",
         "_ends_by_length",
         "_is_receiving",
         "_is_server_done",
@@ -69,6 +74,7 @@ class RequestReceiver:
         "_is_wanted",
         "_limits",
         "_may_watch",
+        "_memory",
         "_receive",
         "_wake",
         "ahead_bytes",
@@ -82,6 +88,8 @@ class RequestReceiver:
         self._receive = receive
         self._limits = limits
         self._announced_bytes = framing.content_length
+        self._disk: Share | None = None
+        self._memory: Share | None = None
         self._began_s = 0.0
         self._is_server_done = False
         self._is_wanted = False
@@ -183,16 +191,20 @@ class RequestReceiver:
                     # Not at each octet: moving a deadline costs more than receiving a piece.
                     extend_at_s = now_s + step_s
                     scope.deadline = anyio.current_time() + wait_s
-                if held_bytes > limits.body_memory_bytes and not self.is_ended:
+                if self.is_ended:
+                    break
+                if self._is_too_much(held_bytes, len(piece), hosting):
                     if hosting.large_body == "stream":
                         return pieces
                     if spool is None and self._may_stream(hosting):
                         self.ahead_bytes = limits.body_memory_bytes
                         return pieces
                     if spool is None:
-                        spool = Spool(hosting.spool_pool, port)
+                        self._disk = Share(hosting.disk)
+                        spool = Spool(hosting.spool_pool, port, self._disk)
                     await spool.write(pieces)
                     pieces, held_bytes = [], 0
+                    self._give_memory_back()
             error = self.cut() if self.is_gone and not self.is_ended else None
             if spool is None:
                 octets = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -203,6 +215,23 @@ class RequestReceiver:
         finally:
             if spool is not None:
                 await spool.discard()
+
+    def _is_too_much(self, held_bytes: int, piece_bytes: int, hosting: Hosting) -> bool:
+        """Tell whether what is there of an unfinished body has to leave memory: it, or all of them together."""
+        if self._memory is None:
+            self._memory = Share(hosting.memory)
+        has_room = self._memory.take(piece_bytes)
+        return held_bytes > self._limits.body_memory_bytes or (not has_room and held_bytes > _SMALL_BODY_BYTES)
+
+    def _give_memory_back(self) -> None:
+        if self._memory is not None:
+            self._memory.give_back()
+
+    def give_back(self) -> None:
+        """Give back what the body has taken of memory and disk; the request is over."""
+        self._give_memory_back()
+        if self._disk is not None:
+            self._disk.give_back()
 
     def _may_stream(self, hosting: Hosting) -> bool:
         """Tell whether a large body that begins like this is streamed when the choice is left to the bridge."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge._runtime.spooled import Backlog, RestOfFile, Spooled
+from bridge._runtime.waiting import run_in_worker
 from bridge._wsgi_hosting.call import END, SENT_WHOLE
 from bridge._wsgi_hosting.hosting import logger
 from bridge._wsgi_hosting.loop_side import Sending
-from bridge.errors import ClientDisconnected
+from bridge.errors import BridgeError, ClientDisconnected
 from bridge.translate import messages
 from bridge.types import Message
 
 # Joining larger blocks costs more than the event it saves.
-_JOIN_UP_TO_BYTES = 64 * 1024
+JOIN_UP_TO_BYTES = 64 * 1024
 
 _WHOLE_LENGTH = 3
 
@@ -29,6 +31,11 @@ def is_whole(items: list[Any]) -> bool:
 def is_complete(items: list[Any]) -> bool:
     """Tell whether the items end the response: then nobody waits for them to go out."""
     return END in items or SENT_WHOLE in items
+
+
+def is_spooled(items: list[Any]) -> bool:
+    """Tell whether some of it waits in a file for a slow client."""
+    return any(isinstance(item, Backlog | RestOfFile) for item in items)
 
 
 async def send_whole(exchange: Sending, start: Message, body: bytes) -> None:
@@ -48,7 +55,7 @@ async def send_items(exchange: Sending, items: list[Any]) -> None:
     try:
         for item in items:
             if type(item) is bytes:
-                if blocks and size_bytes + len(item) > _JOIN_UP_TO_BYTES:
+                if blocks and size_bytes + len(item) > JOIN_UP_TO_BYTES:
                     await exchange.send(messages.response_body(_joined(blocks), more_body=True))
                     exchange.outflow.sent(len(blocks), size_bytes)
                     blocks, size_bytes = [], 0
@@ -83,6 +90,8 @@ def _joined(blocks: list[bytes]) -> bytes:
 async def _send_other(exchange: Sending, item: Any) -> None:
     if item is SENT_WHOLE:
         exchange.is_ended = True
+    elif isinstance(item, Backlog | RestOfFile):
+        await _send_spooled(exchange, item)
     elif item["type"] == messages.EARLY_HINT:
         await _send_hint(exchange, item)
     else:
@@ -90,6 +99,19 @@ async def _send_other(exchange: Sending, item: Any) -> None:
         await exchange.send(item)
         exchange.is_start_sent = True
     exchange.outflow.sent(1, 0)
+
+
+async def _send_spooled(exchange: Sending, spooled: Spooled) -> None:
+    """Send what is in a file, and what is being written to it; the worker has better things to do."""
+    while not exchange.is_gone:
+        try:
+            octets = await run_in_worker(exchange.hosting.spool_pool, exchange.port, spooled.read)
+        except OSError as error:  # not the client's: the response is not complete
+            raise BridgeError(f"what the client has not taken yet cannot be read back: {error}") from error
+        if not octets:
+            return
+        await exchange.send(messages.response_body(octets, more_body=True))
+        exchange.outflow.sent(0, 0)
 
 
 async def _send_hint(exchange: Sending, message: Message) -> None:

@@ -11,17 +11,26 @@ import os
 import tempfile
 from contextlib import suppress
 
+from bridge._runtime.allowance import Share
 from bridge._runtime.loops import LoopPort
 from bridge._runtime.waiting import ThreadCall, run_in_worker, start_in_worker
 from bridge._runtime.workers import WorkerPool
+from bridge.errors import RequestRefused
 
 _PIECES_PER_WRITE = 512  # POSIX promises 16; the systems of today take 1024
 
 
 class Spool:
-    """One temporary file being written. Loop; by one task."""
+    """One temporary file being written. Loop; by one task.
 
-    def __init__(self, pool: WorkerPool, port: LoopPort) -> None:
+    Args:
+        pool: the spool threads.
+        port: this loop.
+        disk: this request's share of what all files may take; it is given back by whoever has made it.
+    """
+
+    def __init__(self, pool: WorkerPool, port: LoopPort, disk: Share) -> None:
+        self._disk = disk
         self._pool = pool
         self._port = port
         self._file: io.FileIO | None = None
@@ -32,7 +41,10 @@ class Spool:
 
         Raises:
             OSError: the disk is full, or fails.
+            RequestRefused: the adapter's files take as much as they may (503).
         """
+        if not self._disk.take(sum(map(len, pieces))):
+            raise RequestRefused(503, "The server has no room for this request body now; try again later.")
         if self._file is None:
             self._file = await run_in_worker(self._pool, self._port, _new_file)
         await self._wait()

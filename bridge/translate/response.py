@@ -170,6 +170,11 @@ class ResponseState:
         self.headers = [pair for pair in self.headers if pair[0] != b"content-length"]
         self.content_length = self._allowed_bytes = None
 
+    @property
+    def left_bytes(self) -> int | None:
+        """How much content is still to come, if that is known."""
+        return self._allowed_bytes
+
     def infer_length(self, length_bytes: int) -> None:
         """Add the Content-Length of a response whose only block is known, where that says the truth.
 

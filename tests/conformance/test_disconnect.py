@@ -367,7 +367,7 @@ class StreamingBlocked(Phase):
     def __init__(self) -> None:
         super().__init__()
         self.driver = Driver(hold_at={1})
-        self.limits = Limits(response_memory_bytes=1000)
+        self.limits = Limits(response_memory_bytes=1000, response_spool_bytes=100_000)
 
     def is_reached(self, adapter: Any) -> bool:
         return self.driver.attempts == 2

@@ -64,7 +64,8 @@ def test_early_hints_go_out_at_once_and_before_the_start(backend, wrap):
     serve(wrap(app), driver=driver, backend=backend)
 
     assert driver.error is None
-    assert driver.types == ["early_hint", "early_hint", "start", "body"]
+    assert driver.types[:4] == ["early_hint", "early_hint", "start", "body"]
+    assert set(driver.types[4:]) <= {"body"}  # behind middleware the end may come in an event of its own
     assert driver.messages[0]["links"] == [STYLE[1].encode(), SCRIPT[1]]
     assert driver.messages[1]["links"] == [STYLE[1].encode()]
 

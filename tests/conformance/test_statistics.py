@@ -33,6 +33,8 @@ IDLE = Statistics(
     websockets=0,
     refused=0,
     stuck=0,
+    workers_aside=0,
+    bytes_spooled=0,
 )
 
 

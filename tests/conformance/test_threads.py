@@ -179,7 +179,7 @@ def test_one_worker_gets_through_twenty_uploads_at_once(large_body, backend):
 @on_both_loops
 def test_saturation_queues_requests_without_deadlock_when_every_worker_waits_for_input(backend):
     """Uploads that are read on demand hold their workers; those that wait are served once the bytes come."""
-    scope = make_scope("POST", headers=[(b"content-length", b"3"), (b"expect", b"100-continue")])
+    scope = make_scope("POST", headers=[(b"content-length", b"3")])
     waiting = [Driver(scope, events=()) for _ in range(2)]
     behind = [Driver(make_scope(path="/behind")) for _ in range(5)]
     reading = []
@@ -191,7 +191,8 @@ def test_saturation_queues_requests_without_deadlock_when_every_worker_waits_for
         start_response("200 OK", list(TEXT))
         return [b"done"]
 
-    with hosted(app, limits=Limits(workers=2)) as adapter:
+    limits = Limits(workers=2, spare_workers=0, body_memory_bytes=2)
+    with hosted(app, limits=limits, large_body="stream") as adapter:
 
         async def main() -> None:
             async with anyio.create_task_group() as tasks:

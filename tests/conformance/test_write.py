@@ -110,7 +110,7 @@ def test_a_client_that_takes_nothing_blocks_the_writer_within_the_bound(backend)
             write(b"x" * block_bytes)
         return []
 
-    with hosted(app, limits=Limits(response_memory_bytes=bound_bytes)) as adapter:
+    with hosted(app, limits=Limits(response_memory_bytes=bound_bytes, response_spool_bytes=0)) as adapter:
 
         async def main() -> None:
             async with anyio.create_task_group() as tasks:

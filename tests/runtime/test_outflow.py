@@ -180,7 +180,7 @@ def test_progress_gives_a_waiting_thread_new_time(ends, monkeypatch):
     ends.fill()
     waits = []
 
-    def wait(condition, link, is_over, timeout_s):
+    def wait(condition, link, is_over, timeout_s, place):
         waits.append(timeout_s)
         if len(waits) == 1:
             ends.outflow._held_bytes -= 1

@@ -43,25 +43,41 @@ _GRACE_S = 3.0
 
 
 class TakeOver(Errand):
-    """Take the connection over from the server."""
+    """Take the connection over from the server.
 
-    own: socket.socket | None = None
+    The loop may lose interest while the request thread takes it. Whoever takes the socket out of the list, which only
+    one of them can, uses it or closes it: closed twice, its number might be somebody else's by then.
+    """
+
     _is_unwanted = False
 
+    def __init__(self) -> None:
+        self._taken: list[socket.socket] = []
+
     def run(self, servant: Servant) -> None:
-        """Take it; the loop gets it as ``own``. Request thread."""
+        """Take it; the loop gets it by `take`. Request thread."""
         if self._is_unwanted:
             raise ClientDisconnected("the application was cancelled while it accepted")
-        own = cast("WebSocketServant", servant).take_over()
-        self.own = own
+        self._taken.append(cast("WebSocketServant", servant).take_over())
         if self._is_unwanted:  # since then
-            own.close()
+            self._close()
+
+    def take(self) -> socket.socket | None:
+        """Return the connection, once. Any thread."""
+        try:
+            return self._taken.pop()
+        except IndexError:
+            return None
 
     def forget(self) -> None:
         """Nobody waits for it any more. Loop."""
         self._is_unwanted = True
-        if self.own is not None:
-            self.own.close()
+        self._close()
+
+    def _close(self) -> None:
+        own = self.take()
+        if own is not None:
+            own.close()
 
 
 class WebSocketExchange(Exchange):
@@ -224,7 +240,7 @@ class WebSocketExchange(Exchange):
         errand = TakeOver()
         try:
             await self._run_errand(errand)
-            own, errand.own = errand.own, None
+            own = errand.take()
             if own is None:
                 raise ClientDisconnected("the connection could not be taken over")  # noqa: TRY301
             session = Session(frames, limits, self._host.portal.port.new_signal, self._connection_is_closed)

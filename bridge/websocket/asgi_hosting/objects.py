@@ -30,6 +30,9 @@ _LINGER_S = 5.0
 class ObjectCarrier:
     """One object, in the place of a connection. Pings are not answered. Request thread.
 
+    The thread that sends shares the socket, of which each thread has one direction, and ``_has_client_left``, which the
+    request's thread sets once: at the worst one more message is given to an object whose client has left.
+
     Args:
         websocket: an object with ``receive()``, ``send(message)`` and ``close(code, reason)``.
     """
@@ -41,6 +44,8 @@ class ObjectCarrier:
 
     def __init__(self, websocket: Any) -> None:
         self._websocket = websocket
+        self._leaving = [True, False]
+        """To pop is atomic: the second of the two threads to leave gets True, and closes the socket."""
 
     def take(self) -> socket.socket:
         """Return our end of a pair, non-blocking; once.
@@ -62,17 +67,31 @@ class ObjectCarrier:
         be cut from here.
         """
         del environ, start_response  # the server knows how to end what it has begun
-        with self._between:
-            outward = threading.Thread(target=self._pass_outward, name="bridge-handshaken", daemon=True)
+        outward = threading.Thread(target=self._send_outward, name="bridge-handshaken", daemon=True)
+        try:
             outward.start()
-            try:
-                with suppress(OSError):  # ours has ended
-                    self._pass_inward()
-            finally:
-                with suppress(OSError):
-                    self._between.shutdown(socket.SHUT_RDWR)  # what has been sent is still read, on both sides
-                outward.join(_LINGER_S)
+        except RuntimeError:  # the system has no thread left
+            self._between.close()
+            raise
+        try:
+            with suppress(OSError):  # ours has ended
+                self._pass_inward()
+        finally:
+            with suppress(OSError):
+                self._between.shutdown(socket.SHUT_RDWR)  # what has been sent is still read, on both sides
+            self._leave()
+            outward.join(_LINGER_S)
         return []
+
+    def _leave(self) -> None:
+        if self._leaving.pop():
+            self._between.close()
+
+    def _send_outward(self) -> None:
+        try:
+            self._pass_outward()
+        finally:
+            self._leave()
 
     def _pass_inward(self) -> None:
         frames = FrameEnd("client", max_message_bytes=None)

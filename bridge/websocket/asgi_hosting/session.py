@@ -11,7 +11,11 @@ The ends of a connection, and what follows:
 - the client breaks a rule, or does not answer pings: it is told so, and has as long to go;
 - the client is lost: the connection is closed.
 
-In each case the application gets one ``websocket.disconnect``, after all messages that had come. Loop thread.
+In each case the application gets one ``websocket.disconnect``, after all messages that had come.
+
+The time for a close begins when the closing frame has been handed to the system, with all that was sent before it: a
+large last message may be read slowly. Until then the client has to take something within each such time; from then on
+nothing that it does prolongs its stay. Loop thread.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ import anyio.lowlevel
 from bridge._runtime.bells import Bell
 from bridge._runtime.lines import Line, open_line
 from bridge._runtime.loops import Signal
+from bridge._runtime.mailbox import MESSAGE_OVERHEAD_BYTES
 from bridge.errors import ClientDisconnected
 from bridge.limits import Limits
 from bridge.translate import messages
@@ -35,8 +40,6 @@ from bridge.translate.closing import ABNORMAL, GOING_AWAY
 from bridge.types import Message
 from bridge.websocket.frames import Closed, Event, FrameEnd, Received, size_of
 
-_MESSAGE_OVERHEAD_BYTES = 64
-"""What a message costs besides its content, so that empty ones are bounded too."""
 _PING_BYTES = 4
 _SENDS_IN_A_ROW = 32
 _PIECE_BYTES = 64 * 1024
@@ -62,8 +65,12 @@ class Session:
     is_closed = False
     _line: Line
     _written_bytes = 0
-    _closing_bytes = 0
+    _closing_bytes: int = 0
     """What the client had taken when its time to close began, or was last prolonged."""
+    _farewell_bytes: int = 0
+    """What had been written with our closing frame."""
+    _is_farewell_out = False
+    """All of that has been handed to the system: the time to close is running."""
     _answer_bytes = 0
     """Of answers to pings, written while the client takes nothing."""
     _is_paused = False
@@ -127,7 +134,7 @@ class Session:
             if isinstance(event, Received):
                 if self._deadline_s is not None:
                     continue  # we have closed: nobody waits for it, and the client must be able to finish
-                size_bytes = size_of(event.data) + _MESSAGE_OVERHEAD_BYTES
+                size_bytes = size_of(event.data) + MESSAGE_OVERHEAD_BYTES
                 self._messages.append((messages.websocket_receive(event.data), size_bytes))
                 self._held_bytes += size_bytes
             elif isinstance(event, Closed):
@@ -141,7 +148,10 @@ class Session:
             self._answer_bytes += answer_bytes
         # Read no more for now if the application has not taken what is there, or the client not its answers.
         is_full = max(self._held_bytes, self._answer_bytes) > self._limits.websocket_queue_bytes
-        if is_full and not self._is_paused and self._deadline_s is None:
+        if self._deadline_s is not None:
+            if self._answer_bytes > self._limits.websocket_queue_bytes:  # it must be read now: for its closing frame
+                self.abort()
+        elif is_full and not self._is_paused:
             self._is_paused = True
             self._line.pause()
 
@@ -150,7 +160,7 @@ class Session:
         if (
             self._is_paused
             and self._answer_bytes <= self._limits.websocket_queue_bytes
-            and self._held_bytes <= max(self._limits.websocket_queue_bytes // 2, _MESSAGE_OVERHEAD_BYTES)
+            and self._held_bytes <= max(self._limits.websocket_queue_bytes // 2, MESSAGE_OVERHEAD_BYTES)
         ):
             self._is_paused = False
             self._pinged_s = None  # an answer may have lain there unread
@@ -184,9 +194,11 @@ class Session:
 
     def _start_closing(self) -> None:
         """Wait for the client to go; not for ever, and whatever it still sends is not looked at."""
+        self._farewell_bytes = self._written_bytes  # anew with an answer to the client's own close
         if self._deadline_s is None:
             self._deadline_s = time.monotonic() + self._limits.websocket_close_s
             self._closing_bytes = self._taken_bytes()
+            self._is_farewell_out = not self._line.held_bytes
         if self._is_paused:
             self._is_paused = False
             self._line.resume()
@@ -279,13 +291,16 @@ class Session:
             self._line.abort()
             self._be_closed()
 
-    def _be_late(self, now_s: float) -> None:
-        """The time of the client is up: cut it, unless it is slow and has not got to the close yet."""
+    def _look_at_close(self, now_s: float, deadline_s: float) -> None:
+        """Cut a client whose time is up; one that is slow, and takes what was sent before the close, has more."""
         taken_bytes = self._taken_bytes()
-        if self._line.held_bytes and taken_bytes != self._closing_bytes:
+        if self._has_line_ended and not self._line.held_bytes:
+            self._close_line()
+        elif not self._is_farewell_out and taken_bytes != self._closing_bytes:
             self._closing_bytes = taken_bytes
+            self._is_farewell_out = taken_bytes >= self._farewell_bytes
             self._deadline_s = now_s + self._limits.websocket_close_s
-        else:
+        elif now_s >= deadline_s:
             self.abort()
 
     def look(self, now_s: float) -> None:
@@ -293,10 +308,7 @@ class Session:
         if self.is_closed:
             return
         if self._deadline_s is not None:
-            if self._has_line_ended and not self._line.held_bytes:
-                self._close_line()
-            elif now_s >= self._deadline_s:
-                self._be_late(now_s)
+            self._look_at_close(now_s, self._deadline_s)
             return
         ping_s = self._limits.websocket_ping_s
         if ping_s is None:

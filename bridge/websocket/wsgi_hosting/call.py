@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import socket
-import sys
 from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 WIRE_KEY = "werkzeug.socket"
 _KEY = b"sec-websocket-key"
 _KEY_BYTES = 16
-_OWN_REFERENCES = 3
-"""What refers to the application's end if nobody else does: the environ, and whoever asks."""
 NATIVE_KEY = "wsgi.websocket"
 
 
@@ -38,6 +35,11 @@ class _ApplicationEnd(socket.socket):
 
     def __del__(self) -> None:
         self.close()
+
+
+_CLOSED_END = socket.socket()
+"""What stands in an environ in the place of an end that was given back."""
+_CLOSED_END.close()
 
 
 def wire_pair() -> tuple[socket.socket, socket.socket]:
@@ -71,6 +73,7 @@ class WebSocketCall(WSGICall):
         self._near: socket.socket | None = near
         self._near_identity = _identity(near)
         self._key = key
+        self._given: Environ = {}
 
     def _answer(self) -> None:
         try:
@@ -80,20 +83,31 @@ class WebSocketCall(WSGICall):
 
     def hang_up(self) -> None:
         """End the wire from the application's side: what it wrote is still read. Comes before the outcome is told."""
-        near, self._near = self._near, None
+        near = self._near
         if near is not None:
             identity = _identity(near)
             self._session.wire_was_taken_over = identity is not None and identity != self._near_identity
-            with suppress(OSError):
-                near.shutdown(socket.SHUT_RDWR)
-            if sys.getrefcount(near) <= _OWN_REFERENCES:
-                near.close()  # not left to the garbage collector, which has to find the environ first
+            self._give_back(near)
+        self._given = {}
 
     def drop_wire(self) -> None:
-        """Close the wire: the application does without."""
-        near, self._near = self._near, None
+        """End the wire: the application does without. Any thread."""
+        near = self._near
         if near is not None:
-            near.close()
+            self._give_back(near)
+
+    def _give_back(self, near: socket.socket) -> None:
+        """End the wire, and refer to it no longer: it closes itself when no thread of the application has it.
+
+        Two threads may do this at once; every step of it can be done twice.
+        """
+        self._near = None
+        with suppress(OSError):
+            near.shutdown(socket.SHUT_RDWR)  # a thread that reads from it comes back
+        # The environ would keep it until the garbage collector has found that. A key that stays: somebody may be
+        # iterating over it.
+        if self._given.get(WIRE_KEY) is near:
+            self._given[WIRE_KEY] = _CLOSED_END
 
     def _environ(self) -> Environ:
         session = self._session
@@ -109,6 +123,7 @@ class WebSocketCall(WSGICall):
         if state is not None:
             environ["bridge.state"] = state
         environ[WIRE_KEY] = self._near
+        self._given = environ
         environ[NATIVE_KEY] = WebSocket(session, environ)
         environ["wsgi.websocket_version"] = WebSocket.version
         return environ

@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from bridge._runtime.loops import LoopGoneError, LoopPort
 from bridge._runtime.mailbox import Mailbox
 from bridge._runtime.outflow import Outflow
+from bridge._runtime.spooled import Spooled
 from bridge._wsgi_hosting.async_calls import AsyncCall
 from bridge._wsgi_hosting.hosting import Hosting
 from bridge.errors import ApplicationError, ClientDisconnected, ClientTimeout, RequestCancelled
@@ -31,6 +32,10 @@ Path: TypeAlias = Literal["native", "wire"]
 class Contact:
     """What a session shares with the application's threads.
 
+    Outflow and mailbox have locks of their own, and so has ``path``, which is set once. Everything else is written by
+    the loop alone, one variable in one step, and threads only look at it; ``wire_was_taken_over`` is written by the
+    thread of the call, before its outflow says that it has ended, and looked at after that.
+
     Attributes:
         scope: the scope with a request method, for what is common with HTTP; ``original_scope`` is the server's.
         outflow: what goes to the loop: events of the native object, and the WSGI response.
@@ -44,6 +49,8 @@ class Contact:
     is_started = False
     phase = Phase.NEW
     record: Record | None = None  # WebSockets are not observed
+    may_spool = False  # each has a thread of its own, which keeps nobody else waiting
+    spooled: tuple[Spooled, ...] = ()
     close_code: int | None = None
     close_reason = ""
     wire_was_taken_over = False
@@ -69,6 +76,9 @@ class Contact:
         """Whether the client has left, or everything is given up."""
         return self.phase is Phase.GONE
 
+    def watch_client(self) -> None:
+        """Do nothing: nothing of a WebSocket waits in a file."""
+
     def claim(self, path: Path) -> None:
         """Say which of the two ways is used.
 
@@ -84,8 +94,9 @@ class Contact:
 
     def drop_wire(self) -> None:
         """The application speaks without it: give its descriptors back."""
-        if self.call is not None:
-            self.call.drop_wire()
+        call = self.call  # the loop may forget it meanwhile
+        if call is not None:
+            call.drop_wire()
 
     def client_disconnected(self) -> bool:
         """Tell whether the connection is over: ``environ["bridge.client_disconnected"]``."""

@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bridge._runtime.mailbox import MESSAGE_OVERHEAD_BYTES
+from bridge._runtime.outflow import ITEM_OVERHEAD_BYTES
 from bridge.errors import (
     ApplicationError,
     ApplicationTypeError,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 _RULE = "wsgi.websocket"
 _HANDSHAKE_RULE = "RFC 6455, section 4.2.2"
 _TEXT_RULE = "RFC 6455, section 5.6"
+_EVENT_BYTES = MESSAGE_OVERHEAD_BYTES - ITEM_OVERHEAD_BYTES
+"""What an event costs more than other items of an outflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,8 @@ def _error_type() -> type[ClientDisconnected]:
         return ClientDisconnected
     both = _error_types.get(theirs)
     if both is None:
-        both = _error_types[theirs] = type("WebSocketClosed", (ClientDisconnected, theirs), {})
+        # One for all threads, whichever was first: setdefault() is atomic.
+        both = _error_types.setdefault(theirs, type("WebSocketClosed", (ClientDisconnected, theirs), {}))
     return both
 
 
@@ -69,6 +74,9 @@ class WebSocket:
 
     The handshake is accepted by the first `receive` or `send` (or `accept`); an application that uses neither and
     answers like to any request refuses it with that answer.
+
+    The lock guards the flags, each of which is set once. They are looked at without it, and what follows holds also if
+    they are set just then: what comes after a close is lost.
 
     Attributes:
         environ: the environ of the handshake.
@@ -173,9 +181,10 @@ class WebSocket:
             self._open()
             return self._session.mailbox.take(timeout)
         except ClientDisconnected:
-            if self._has_told_end:
+            with self._lock:
+                was_told, self._has_told_end = self._has_told_end, True
+            if was_told:
                 raise _gone(self._session) from None
-            self._has_told_end = True
             return None
 
     read_message = receive
@@ -202,9 +211,10 @@ class WebSocket:
                 raise _gone(self._session)
             self._put(messages.websocket_send(data), size_of(data))
         except ClientDisconnected:
-            if self._has_lost_one:
+            with self._lock:
+                has_lost_one, self._has_lost_one = self._has_lost_one, True
+            if has_lost_one:
                 raise _gone(self._session) from None
-            self._has_lost_one = True
             return
         limit_s = self._session.hosting.limits.response_wait_s
         try:
@@ -246,6 +256,7 @@ class WebSocket:
                     self._accept(None, [])
 
     def _put(self, message: Message, size_bytes: int) -> None:
+        size_bytes += _EVENT_BYTES
         self._session.outflow.put((Outgoing(message, size_bytes),), size_bytes)
 
 

@@ -232,7 +232,7 @@ class Session(Contact):
             return
         was_open = self.phase is Phase.OPEN
         self.phase = Phase.CLOSED
-        self.close_code, self.close_reason = code, reason
+        self.close_reason, self.close_code = reason, code  # in this order: threads look for the code
         self.mailbox.close(is_over())
         if self._listener.is_running:
             self._listener.stop()  # granian sends no close while somebody waits in receive()
@@ -265,7 +265,7 @@ class Session(Contact):
         """The client has closed, or is lost: blocked calls end, what is sent from now on is lost."""
         if self.phase in (Phase.CLOSED, Phase.GONE):
             return
-        self.close_code, self.close_reason = code, reason
+        self.close_reason, self.close_code = reason, code
         self._give_all_up(ClientDisconnected(f"the client has closed the WebSocket (code {code})"))
         if self.wire is not None and self.path == "wire":
             self.wire.close(code, reason)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from bridge._runtime.mailbox import MESSAGE_OVERHEAD_BYTES
 from bridge._wsgi_hosting.call import Mark
 from bridge._wsgi_hosting.sending import is_complete, send_items
 from bridge.errors import ApplicationError, ClientDisconnected
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 _FIRST = (Accepted, Answered, Broken)
 _LONGER = 1.1
 """How much later a deadline may be than asked for."""
-_OVERHEAD_BYTES = 64
-"""What a message costs besides its content, so that empty ones are bounded too."""
-
-
 _UNAVAILABLE = 503
 
 
@@ -119,7 +116,7 @@ class Speaker:
             return
         self._sayings.append(saying)
         if isinstance(saying, Received):
-            self._held_bytes += size_of(saying.data) + _OVERHEAD_BYTES
+            self._held_bytes += size_of(saying.data) + MESSAGE_OVERHEAD_BYTES
             if self._held_bytes > session.hosting.limits.websocket_queue_bytes and session.wire is not None:
                 session.wire.pause()
         session.signal.set()
@@ -165,7 +162,7 @@ class Speaker:
         if isinstance(saying, Received):
             if session.phase is Phase.OPEN:
                 await session.send_quietly(messages.websocket_send(saying.data))
-            self._held_bytes = max(0, self._held_bytes - size_of(saying.data) - _OVERHEAD_BYTES)
+            self._held_bytes = max(0, self._held_bytes - size_of(saying.data) - MESSAGE_OVERHEAD_BYTES)
             if session.wire is not None and self._held_bytes <= session.hosting.limits.websocket_queue_bytes // 2:
                 session.wire.resume()
         elif isinstance(saying, Accepted):
