@@ -194,6 +194,7 @@ class WSGIToASGI:
         self._websocket_denial_status = websocket_denial_status
         self._on_startup = hooks_from(on_startup)
         self._on_shutdown = hooks_from(on_shutdown)
+        # Of two loops that call for the first time at once, one may forget the other's port; it makes another then.
         self._port: LoopPort | None = None
         self._ports: list[LoopPort] = []  # one for each loop that runs: a timer belongs to each
 

@@ -20,7 +20,10 @@ _LOOK_EVERY_S = 0.5
 
 
 class AsyncCall(Generic[T]):
-    """One coroutine function on its way to the loop, and its result on the way back."""
+    """One coroutine function on its way to the loop, and its result on the way back.
+
+    The loop writes all of it and sets the event last; the worker reads once the event is set.
+    """
 
     __slots__ = (
         "_args",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Iterable
 
 from bridge._wsgi_hosting.hosting import TextSink
+
+_joining = threading.Lock()  # one for all: a begun line is put together from what several threads write
 
 
 class ErrorStream:
@@ -30,7 +33,8 @@ class ErrorStream:
             raise TypeError(f"wsgi.errors takes str, not {type(text).__name__}")
         sink = self._sink
         if isinstance(sink, logging.Logger):
-            *lines, self._begun_line = (self._begun_line + text).split("\n")
+            with _joining:
+                *lines, self._begun_line = (self._begun_line + text).split("\n")
             for line in lines:
                 if line.strip():
                     sink.error("%s", line)
@@ -54,7 +58,8 @@ class ErrorStream:
         """Hand on what was written. Any thread."""
         sink = self._sink
         if isinstance(sink, logging.Logger):
-            line, self._begun_line = self._begun_line, ""
+            with _joining:
+                line, self._begun_line = self._begun_line, ""
             if line.strip():
                 sink.error("%s", line)
             return

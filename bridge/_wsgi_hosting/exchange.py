@@ -234,7 +234,7 @@ class Exchange(Contact):
 
     async def _refuse(self, refusal: RequestRefused) -> None:
         """Answer without the application (W-138)."""
-        self.hosting.refused += 1
+        self.hosting.count_refusal()
         self.is_refused = True
         extra: list[tuple[bytes, bytes]] = []
         if refusal.status == 503:  # noqa: PLR2004

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -62,7 +63,8 @@ class Hosting:
     """A thread for each WebSocket."""
     base_environ: Environ = field(init=False)
 
-    # The books. The sets are changed by loop threads only, one element at a time, which is atomic.
+    # The books. The sets are changed by loop threads, one element at a time, and copied whole before they are walked
+    # through: both are one step, also without the interpreter lock. Allowances and the count have locks.
     live: set[Exchange] = field(default_factory=set["Exchange"], init=False)
     fast_uploads: set[Exchange] = field(default_factory=set["Exchange"], init=False)
     """Requests whose large body is streamed because it came fast."""
@@ -75,6 +77,7 @@ class Hosting:
     websockets: set[OpenWebSocket] = field(default_factory=set["OpenWebSocket"], init=False)
     is_draining: bool = field(default=False, init=False)
     refused: int = field(default=0, init=False)
+    _counting: threading.Lock = field(default_factory=threading.Lock, init=False)
     observers: list[Observer] = field(default_factory=list["Observer"], init=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +90,11 @@ class Hosting:
             "wsgi.file_wrapper": FileWrapper,
             **dict.fromkeys(added),
         }
+
+    def count_refusal(self) -> None:
+        """Count a request that the bridge answers itself. Any loop: `+=` is more than one step."""
+        with self._counting:
+            self.refused += 1
 
     def streams_open(self) -> int:
         """Count the responses that are being streamed."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bridge import Limits, WSGIToASGI
+from bridge._wsgi_hosting.error_stream import ErrorStream
 from tests.driving import fetch
 from tests.meeting import TIMEOUT_S, Helper
 
@@ -184,7 +185,29 @@ def test_two_threads_of_the_application_write_whole_lines(capsys, maybe_lint):
     assert len(lines) == 400
 
 
-@pytest.mark.requirement("W-086")
+class Interrupted(str):
+    """A text in the middle of whose writing another thread writes, too."""
+
+    __slots__ = ("other",)
+
+    def __radd__(self, before: str) -> str:
+        self.other.start()
+        self.other.join(0.2)  # it does not get through, and must not be waited for
+        return before + str(self)
+
+
+def test_parts_of_a_line_from_two_threads_are_both_kept(caplog):
+    stream = ErrorStream(logging.getLogger("parts"))
+    text = Interrupted("one ")
+    text.other = threading.Thread(target=stream.write, args=("two ",))
+
+    stream.write(text)
+    text.other.join(TIMEOUT_S)
+    stream.flush()
+
+    assert caplog.messages == ["one two "]
+
+
 def test_closing_it_closes_nothing(capsys):
     def say(errors: Any) -> None:
         errors.write("before\n")

@@ -360,6 +360,6 @@ class Session(Contact):
             )
 
     async def _refuse(self, refusal: RequestRefused) -> None:
-        self.hosting.refused += 1
+        self.hosting.count_refusal()
         logger.warning("%s refused: %s", repr(self), str(refusal))
         await self._speaker.answer_plainly(refusal.status, refusal.reason)
