@@ -128,12 +128,12 @@ class Outflow(Generic[T]):
         return self._held_bytes <= self._high_water_bytes // 2
 
     def _wait(self, is_over: Callable[[], bool], timeout_s: float | None, place: Place | None) -> bool:
-        """Wait; as long as octets go out, the time starts anew."""
+        """Wait; as long as something goes out, the time starts anew."""
         with self._lock:
             while True:
-                before_bytes = self._held_bytes
+                before = self.reports
                 in_time = self._wait_once(is_over, timeout_s, place)
-                if in_time or self._held_bytes == before_bytes:
+                if in_time or self.reports == before:
                     return in_time
 
     def _wait_once(self, is_over: Callable[[], bool], timeout_s: float | None, place: Place | None) -> bool:
@@ -187,8 +187,8 @@ class Outflow(Generic[T]):
 
     def sent(self, count: int, size_bytes: int) -> None:
         """Report that many items, of that size together, as sent. Loop side."""
-        self.reports += 1
         with self._lock:
+            self.reports += 1
             if self.reason is None:  # closing has forgotten them already
                 self._held_bytes -= size_bytes + ITEM_OVERHEAD_BYTES * count
                 if self._condition is not None:

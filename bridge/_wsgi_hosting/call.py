@@ -310,24 +310,15 @@ class WSGICall:
         if not self._is_started:
             items = self._start_message() + items
         self._outflow.put(items, len(content))
-        if self._outflow.is_full:
-            self._hold_back()
-
-    def _hold_back(self) -> None:
-        """Wait for the client; or let the loop do that, if it can."""
-        if self._outflow.has_room_within(PATIENCE_S):
-            return
-        client = self._slow_client
-        if client is None:
-            self._slow_client = client = SlowClient(self._exchange)
-        if self._filelike is not None and client.hand_over_file(
-            self._filelike, self._state.left_bytes, self._rest_of_ending()
-        ):
-            self._is_ended = True
-        elif not client.wait() and not client.begin_file():
-            hosting = self._exchange.hosting
-            if not self._outflow.wait_for_room(hosting.limits.response_wait_s, hosting.pool):
-                client.give_up()
+        if self._outflow.is_full and not self._outflow.has_room_within(PATIENCE_S):
+            if self._slow_client is None:
+                self._slow_client = SlowClient(self._exchange)
+            if self._filelike is None:
+                self._slow_client.hold_back()
+            else:
+                self._is_ended = self._slow_client.hold_back_file(
+                    self._filelike, self._state.left_bytes, self._rest_of_ending()
+                )
 
     def _end(self, content: bytes) -> None:
         """Hand over the last content and the end of the response, before ``close()`` is called (W-116)."""

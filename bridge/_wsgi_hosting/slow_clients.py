@@ -42,7 +42,38 @@ class SlowClient:
             self._is_taking = self._backlog.write(octets)
         return self._is_taking
 
-    def wait(self) -> bool:
+    def hold_back(self) -> None:
+        """Wait until the application may go on, or see to it that it may.
+
+        Raises:
+            ClientDisconnected: the client has left, or has taken nothing for ``Limits.response_wait_s``.
+        """
+        if self._wait() or self._begin_file():
+            return
+        hosting = self._exchange.hosting
+        if not self._exchange.outflow.wait_for_room(hosting.limits.response_wait_s, hosting.pool):
+            self.give_up()
+
+    def hold_back_file(self, filelike: Any, left_bytes: int | None, ending: tuple[Any, ...]) -> bool:
+        """Let the loop send the rest of a regular file, and then the end of the response; or do as `hold_back`.
+
+        Args:
+            filelike: the file, read up to what was put last.
+            left_bytes: how much of what was not read yet belongs to the response; None for all of it.
+            ending: the items that end the response.
+
+        Returns:
+            Whether the loop does it all.
+
+        Raises:
+            ClientDisconnected: as `hold_back`.
+        """
+        if self._hand_over_file(filelike, left_bytes, ending):
+            return True
+        self.hold_back()
+        return False
+
+    def _wait(self) -> bool:
         """Wait until the client has taken enough; return False if the worker is wanted elsewhere before.
 
         Raises:
@@ -72,7 +103,7 @@ class SlowClient:
         self._exchange.give_up(reason)
         raise reason
 
-    def begin_file(self) -> bool:
+    def _begin_file(self) -> bool:
         """Let what is unsent, and what follows, go through a file; return False if there can be none.
 
         If the file of this response is full, it is waited for; the loop bounds that, as it sees the client move.
@@ -101,17 +132,7 @@ class SlowClient:
         self._backlog, self._is_taking = backlog, True
         return True
 
-    def hand_over_file(self, filelike: Any, left_bytes: int | None, ending: tuple[Any, ...]) -> bool:
-        """Let the loop send the rest of a regular file, and then the end of the response; return False if it cannot.
-
-        Args:
-            filelike: the file, read up to what was put last.
-            left_bytes: how much of what was not read yet belongs to the response; None for all of it.
-            ending: the items that end the response.
-
-        Raises:
-            ClientDisconnected: the client has left.
-        """
+    def _hand_over_file(self, filelike: Any, left_bytes: int | None, ending: tuple[Any, ...]) -> bool:
         file = regular_file(filelike)
         if not can_spool or not self._exchange.may_spool or file is None:
             return False

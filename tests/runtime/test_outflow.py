@@ -183,7 +183,7 @@ def test_progress_gives_a_waiting_thread_new_time(ends, monkeypatch):
     def wait(condition, link, is_over, timeout_s, place):
         waits.append(timeout_s)
         if len(waits) == 1:
-            ends.outflow._held_bytes -= 1
+            ends.outflow.reports += 1
         return False
 
     monkeypatch.setattr(outflow_module, "wait", wait)
