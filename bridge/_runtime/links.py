@@ -108,7 +108,9 @@ def wait(
     Raises:
         Exception: what the link makes of a loop that has ended.
     """
-    deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+    now_s = time.monotonic()
+    deadline_s = None if timeout_s is None else now_s + timeout_s
+    aside_at_s = now_s + _LOOK_EVERY_S
     looks_left = _LOOKS_AT_A_STILL_LOOP
     is_aside = False
     try:
@@ -116,10 +118,14 @@ def wait(
             left_s = _LOOK_EVERY_S if deadline_s is None else min(_LOOK_EVERY_S, deadline_s - time.monotonic())
             if left_s <= 0:
                 return False
-            if condition.wait(left_s) or is_over():
-                continue
-            if place is not None and not is_aside:
+            is_notified = condition.wait(left_s)
+            if is_over():
+                return True
+            # Also when there is news all the time: of a client that trickles, for one.
+            if place is not None and not is_aside and time.monotonic() >= aside_at_s:
                 is_aside = place.step_aside()
+            if is_notified:
+                continue
             # A loop may be between two runs; one that is still at several looks has ended without a word.
             looks_left = _LOOKS_AT_A_STILL_LOOP if link.is_loop_running() else looks_left - 1
             if not looks_left:

@@ -88,6 +88,8 @@ class Outflow(Generic[T]):
             withdrawn = items[start:]
             del items[start:]
             self._held_bytes -= sum(map(_size_bytes, withdrawn))
+            if not items:  # the loop side finds nothing now, and waits: the next item has to wake it
+                self._is_notified = self._is_finished
         return withdrawn
 
     def has_room_within(self, timeout_s: float) -> bool:

@@ -13,6 +13,7 @@ from contextvars import copy_context
 from typing import Any
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from bridge._runtime.body import FileSource, LazySource, MemorySource, Source
 from bridge._runtime.waiting import start_in_worker, wait_through_cancellation
@@ -21,6 +22,7 @@ from bridge._wsgi_hosting.contact import Contact
 from bridge._wsgi_hosting.hosting import logger
 from bridge._wsgi_hosting.sending import (
     JOIN_UP_TO_BYTES,
+    has_content,
     is_complete,
     is_spooled,
     is_whole,
@@ -36,6 +38,9 @@ _OVERLOADED = "The server is busy; try again soon."
 
 # One worker in so many may be held by the body of a request with `Expect: 100-continue`.
 _CONTINUE_SHARE = 4
+
+# So often is more sent without a wait in between: a server that takes all at once must not keep others off the loop.
+_TURNS_IN_A_ROW = 16
 
 
 class Exchange(Contact):
@@ -162,7 +167,8 @@ class Exchange(Contact):
             if is_saturated:
                 await self._wait_for_worker()
             while True:
-                await signal.wait()
+                if not outflow.has_items:
+                    await signal.wait()
                 items, is_finished = outflow.take() if outflow.is_finished else outflow.take_some(JOIN_UP_TO_BYTES)
                 if is_whole(items):
                     await send_whole(self, items[0], items[1])
@@ -214,10 +220,11 @@ class Exchange(Contact):
     async def _pump(self, group: Any, items: list[Any], is_finished: bool) -> None:
         """Send items as they come, until the worker has finished; helpers are started as they are wanted."""
         helpers, outflow = self.helpers(), self.outflow
+        turns = 0
         with anyio.CancelScope() as self._sending:
             while True:
                 # Before a block is sent, which may take for ever: its client's disconnect has to be seen.
-                self.is_started = self.is_started or (bool(items) and type(items[-1]) is bytes)
+                self.is_started = self.is_started or has_content(items)
                 helpers.start(group)
                 if items:
                     await send_items(self, items)
@@ -225,6 +232,8 @@ class Exchange(Contact):
                     return
                 if not outflow.has_items:
                     await self._signal.wait()
+                elif not (turns := (turns + 1) % _TURNS_IN_A_ROW):
+                    await checkpoint()
                 # Not all at once: what is not taken yet can go to a file if this client is slow.
                 items, is_finished = outflow.take_some(JOIN_UP_TO_BYTES)
         # The client is gone and sending was given up; the worker has been told and is waited for.

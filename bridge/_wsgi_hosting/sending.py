@@ -25,12 +25,17 @@ _WHOLE_LENGTH = 3
 
 def is_whole(items: list[Any]) -> bool:
     """Tell whether the items are what nearly every response is: start, one block, END."""
-    return len(items) == _WHOLE_LENGTH and items[2] is END
+    return len(items) == _WHOLE_LENGTH and items[2] is END and type(items[1]) is bytes and type(items[0]) is dict
 
 
 def is_complete(items: list[Any]) -> bool:
     """Tell whether the items end the response: then nobody waits for them to go out."""
     return END in items or SENT_WHOLE in items
+
+
+def has_content(items: list[Any]) -> bool:
+    """Tell whether sending the items may take as long as the client likes."""
+    return any(type(item) is bytes or isinstance(item, Backlog | RestOfFile) for item in items)
 
 
 def is_spooled(items: list[Any]) -> bool:
@@ -66,6 +71,7 @@ async def send_items(exchange: Sending, items: list[Any]) -> None:
             elif item is END:
                 exchange.is_ended = True
                 await exchange.send(messages.response_body(_joined(blocks), more_body=False))
+                exchange.outflow.sent(len(blocks) + 1, size_bytes)  # nothing is left: what runs on is not the client
                 blocks, size_bytes = [], 0
             else:
                 if blocks:

@@ -143,7 +143,7 @@ class SlowClient:
             rest = RestOfFile(
                 file.descriptor,
                 file.offset_bytes - unsent_bytes,
-                None if left_bytes is None else left_bytes + unsent_bytes,
+                (file.left_bytes if left_bytes is None else left_bytes) + unsent_bytes,
             )
         except OSError:  # no descriptor is left
             outflow.put(tuple(blocks), unsent_bytes)

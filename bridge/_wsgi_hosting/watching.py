@@ -66,7 +66,8 @@ def _look_at_client(reference: ref[Contact], interval_s: float, port: LoopPort, 
     if exchange is None or exchange.is_over or exchange.is_gone:
         return
     now = exchange.outflow.reports
-    looks = looks + 1 if now == reports else 0
+    # While nothing is unsent it is the application that is silent.
+    looks = looks + 1 if now == reports and exchange.outflow.held_bytes else 0
     if looks >= _LOOKS_AT_A_CLIENT:
         limit_s = exchange.hosting.limits.response_wait_s
         exchange.client_has_gone(ClientTimeout(f"the client took no byte of the response for {limit_s} s"))
