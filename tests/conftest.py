@@ -28,6 +28,11 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the attacks on servers for the end: they want the machine for themselves."""
+    items.sort(key=lambda item: item.get_closest_marker("faults") is not None)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Take everything that was imported out of the garbage collector's sight: each test collects anew."""
     for backend in BACKENDS:  # uvloop opens descriptors once per process, at its first run
