@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,8 @@ class Blocks:
         """The server has done with the response: if it is not complete, the client is gone. Any thread."""
         self._servant.leave()
 
-    def __del__(self) -> None:
-        with suppress(AttributeError):  # interrupted while it was made
-            self._servant.leave()
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        # Bound above: at the end of the interpreter modules are empty, and the loop is no more.
+        if not is_finalizing():
+            with suppress(AttributeError):  # interrupted while it was made
+                self._servant.leave()

@@ -99,7 +99,7 @@ class Exchange:
     def __repr__(self) -> str:
         state = "answered" if self.is_answered else "abandoned by its client" if self._is_gone else "open"
         method, path = self._target
-        return f"<Exchange {method} {path!a}: {state}>"
+        return f"<Exchange {ascii(method)[1:-1]} {path!a}: {state}>"
 
     # ---- The application's task -------------------------------------------------------------------------------
 

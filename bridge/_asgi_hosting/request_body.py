@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.errors import BodyTooLarge, ClientDisconnected, ServerError
-from bridge.translate.environ_fields import content_length_from_environ
+from bridge.translate.environ_fields import content_length_from_environ, is_coded_to_its_end
 from bridge.types import Environ
 
 # Servers whose input ends by itself without saying so. Granian said nothing before 2.8.
@@ -42,6 +42,8 @@ class RequestBody:
 
     def __init__(self, environ: Environ, piece_bytes: int, max_bytes: int | None) -> None:
         length = content_length_from_environ(environ) if "CONTENT_LENGTH" in environ else None
+        if length is not None and is_coded_to_its_end(environ):
+            length = None
         if length is not None:
             if max_bytes is not None and length > max_bytes:
                 raise BodyTooLarge(max_bytes)

@@ -84,7 +84,8 @@ def refuse(
     """Answer by ourselves, and tell of it. Request thread."""
     host.count_refusal()
     method, path = _target(environ)
-    logger.warning("%s %a refused: %s", method, path, str(refusal))  # a record that is kept keeps no request alive
+    # As text: a record that is kept keeps no request alive. And escaped: what is in them is the client's choice.
+    logger.warning("%s %a refused: %s", ascii(method)[1:-1], path, str(refusal))
     record = record or new_record(host, method, path)
     if record is not None:
         record.finish("refused", refusal.status)

@@ -107,7 +107,7 @@ class Hosting:
 
 def describe(method: str, path: str) -> str:
     """Name a request in a log line, without query (it may hold secrets) and without control characters."""
-    return f"{method} {path!a}"
+    return f"{ascii(method)[1:-1]} {path!a}"
 
 
 def log_lines(lines: Iterable[str], request: str) -> None:

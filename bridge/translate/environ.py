@@ -27,6 +27,7 @@ _PROTOCOLS = {
     "2.0": "HTTP/2",
 }
 _DEFAULT_PORTS = {"https": "443", "wss": "443"}
+_PORT_MAX = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,9 +176,10 @@ def _add_unusual_server(environ: Environ, server: Any, scheme: str) -> None:
 
 
 def _split_authority(authority: str) -> tuple[str, str]:
+    """Split a Host field; the port is ``""`` where there is none, or none that a server could listen on."""
     host, separator, port = authority.rpartition(":")
     if separator and port.isdigit() and port.isascii() and (":" not in host or host[-1:] == "]"):
-        return host, port
+        return host, port if len(port) <= len("65535") and 0 < int(port) <= _PORT_MAX else ""
     if separator and not port:
         return host, ""
     return authority, ""

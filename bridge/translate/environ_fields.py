@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.errors import BadRequest
+from bridge.translate.headers import FORBIDDEN_IN_VALUE
 from bridge.translate.strings import octets_from_native
 from bridge.types import HeaderPairs
 
@@ -56,6 +57,9 @@ _LEFT_OUT_IF_EMPTY = frozenset({b"content-type", b"content-length", b"host"})
 def request_headers_from_environ(environ: Mapping[str, Any]) -> HeaderPairs:
     """Return the request's header pairs, in the order of the environ, which is only read.
 
+    Raises:
+        BadRequest: a value holds CR, LF or NUL: some servers pass folded lines on (RFC 9110 section 5.5).
+
     Spec: ASGI HTTP "HTTP Connection Scope"; RFC 3875 section 4.1.18; A-026 to A-030.
     """
     pairs: HeaderPairs = []
@@ -74,11 +78,25 @@ def request_headers_from_environ(environ: Mapping[str, Any]) -> HeaderPairs:
             name = text.encode("ascii")
         if not isinstance(value, str) or (not value and name in _LEFT_OUT_IF_EMPTY):
             continue
+        # isprintable() is the cheap question: it is also false for harmless octets, so the regex decides.
+        if not value.isprintable() and FORBIDDEN_IN_VALUE(value):
+            raise BadRequest("A request field holds a control character.")
         try:
             pairs.append((name, value.encode("latin-1")))
         except UnicodeEncodeError:
             pairs.append((name, octets_from_native(value)))
+    if "HTTP_TRANSFER_ENCODING" in environ and is_coded_to_its_end(environ):
+        pairs = [pair for pair in pairs if pair[0] != b"content-length"]
     return pairs
+
+
+def is_coded_to_its_end(environ: Mapping[str, Any]) -> bool:
+    """Tell whether the server undoes a transfer coding of the body, whose end is its own; a length beside it is none.
+
+    Spec: RFC 9112 section 6.3, item 3. Servers that pass the coding on and do not undo it (and those behind a front end
+    that has done it and has counted) say nothing in ``wsgi.input_terminated``; to them the length is what there is.
+    """
+    return bool(environ.get("HTTP_TRANSFER_ENCODING")) and bool(environ.get("wsgi.input_terminated"))
 
 
 def content_length_from_environ(environ: Mapping[str, Any]) -> int | None:

@@ -106,6 +106,7 @@ def checked_fields(
         _check_iterable(given, strict=strict)
     pairs: HeaderPairs = []
     content_length: int | None = None
+    length_octets = b""
     dropped: list[str] | None = None
     known_name, known_pair = _KNOWN_NAMES.get, _KNOWN_PAIRS.get
     for header in given:
@@ -128,7 +129,8 @@ def checked_fields(
             if octet_name in HOP_BY_HOP:
                 if not drop_hop_by_hop:
                     raise _hop_by_hop(name)
-                dropped = [*(dropped or ()), name]
+                dropped = dropped or []
+                dropped.append(name)
                 continue
         # Printable ASCII, which nearly every value is, needs no further question.
         if type(value) is str and value.isascii() and value.isprintable():
@@ -138,12 +140,12 @@ def checked_fields(
         if octet_name == b"content-length":
             length = _length(value)
             if content_length is not None:
-                if octet_value != dict(pairs)[b"content-length"]:
+                if octet_value != length_octets:
                     raise ApplicationValueError(
                         "the application set Content-Length twice, differently", rule=_LENGTH_RULE
                     )
                 continue
-            content_length = length
+            content_length, length_octets = length, octet_value
         pairs.append((octet_name, octet_value))
     return pairs, content_length, dropped
 

@@ -48,8 +48,7 @@ def target_path(root_path: str, path: str, raw_path: bytes | None, *, strip_root
     """
     authority = None
     if path[:1] not in ("/", ""):
-        path, authority = _without_authority(path)
-        raw_path = None if raw_path is None else _raw_without_authority(raw_path)
+        path, raw_path, authority = _without_authority(path, raw_path)
     elif not root_path and path and path.isascii():
         return TargetPath("", path, None)  # nearly every request
     root = root_path.rstrip("/")
@@ -59,15 +58,9 @@ def target_path(root_path: str, path: str, raw_path: bytes | None, *, strip_root
     if path.isascii() and root.isascii():
         return TargetPath(root, _path_info(root, path) if strip_root_path else path or "/", authority)
 
-    octets = _octets_lost_in_path(root, path, raw_path) if _REPLACEMENT in path else None
+    octets = _octets_lost_in_path(root, path, raw_path, strip_root_path) if _REPLACEMENT in root + path else None
     if octets is not None:
-        prefix = octets_from_text(root)
-        info = native_from_octets(octets)
-        return TargetPath(
-            native_from_octets(prefix),
-            _path_info(native_from_octets(prefix), info) if strip_root_path else info,
-            authority,
-        )
+        return TargetPath(native_from_octets(octets[0]), native_from_octets(octets[1]), authority)
     info = _path_info(root, path) if strip_root_path else path or "/"  # decoded text is compared (W-020)
     return TargetPath(native_from_text(root), native_from_text(info), authority)
 
@@ -82,38 +75,69 @@ def _path_info(root: str, path: str) -> str:
     return path
 
 
-def _octets_lost_in_path(root: str, path: str, raw_path: bytes | None) -> bytes | None:
-    """Return the whole path's octets from ``raw_path`` where it agrees with ``path``, else None (W-022, W-023)."""
+def _octets_lost_in_path(
+    root: str, path: str, raw_path: bytes | None, strip_root_path: bool
+) -> tuple[bytes, bytes] | None:
+    """Return prefix and rest of the path as octets of ``raw_path``, where it agrees with ``path`` (W-022, W-023)."""
     if not raw_path:
         return None
     octets = unquote_to_bytes(raw_path.partition(b"?")[0])
     text = octets.decode("utf-8", "replace")
     if text == path:
-        return octets
-    if root and root + text == path:  # the server put root_path in front of path only
-        return octets_from_text(root) + octets
-    if root and root + path == text:  # in front of raw_path only
-        return octets[len(octets_from_text(root)) :]
+        return _split_octets(root, octets) if strip_root_path else (octets_from_text(root), octets)
+    if root and text[:1] == "/" and root + text == path:  # the server put root_path in front of path only
+        prefix = octets_from_text(root)
+        return prefix, octets if strip_root_path else prefix + octets
+    if root and path[:1] in ("/", "") and root + path == text:  # in front of raw_path only
+        return _split_octets(root, octets)
     return None
 
 
-def _without_authority(path: str) -> tuple[str, str | None]:
-    scheme, separator, rest = path.partition("://")
-    if not separator or scheme.lower() not in ("http", "https"):
-        return path, None  # asterisk form, authority form
-    authority, slash, tail = rest.partition("/")
-    host = native_from_text(authority.rpartition("@")[2])
-    if not host.isprintable() and FORBIDDEN_IN_VALUE(host):
+def _split_octets(root: str, octets: bytes) -> tuple[bytes, bytes]:
+    """Take ``root`` off the front of a path's octets where it is there, at a segment boundary.
+
+    The root itself may hold octets that are lost in its text: a mount point can be made of a path parameter. A slash is
+    a slash in both, so the octets of the root have as many segments as its text.
+    """
+    segments = root.count("/") + 1
+    prefix = b"/".join(octets.split(b"/", segments)[:segments])
+    if prefix.decode("utf-8", "replace") == root:
+        return prefix, octets[len(prefix) :]
+    return octets_from_text(root), octets
+
+
+def _without_authority(path: str, raw_path: bytes | None) -> tuple[str, bytes | None, str | None]:
+    """Return path and raw path of an absolute-form target without its authority, and the authority (W-028).
+
+    Where ``raw_path`` says the same as ``path`` it is cut, not its decoded text, in which an escaped ``/`` or ``@``
+    would end an authority, and an escaped ``:`` make one.
+    """
+    if not _is_absolute_form(path):
+        return path, raw_path, None  # asterisk form, authority form
+    if raw_path:
+        target = raw_path.partition(b"?")[0]
+        if unquote_to_bytes(target).decode("utf-8", "replace") == path:
+            sent = target.decode("latin-1")
+            if not _is_absolute_form(sent):
+                return path, raw_path, None
+            host, rest = _cut_authority(sent)
+            target = rest.encode("latin-1")
+            return unquote_to_bytes(target).decode("utf-8", "replace"), target, host
+    host, path = _cut_authority(path)
+    return path, raw_path, None if host is None else native_from_text(host)
+
+
+def _is_absolute_form(target: str) -> bool:
+    scheme, separator, _ = target.partition("://")
+    return bool(separator) and scheme.lower() in ("http", "https")
+
+
+def _cut_authority(target: str) -> tuple[str | None, str]:
+    authority, slash, rest = target.partition("://")[2].partition("/")
+    host = authority.rpartition("@")[2]
+    if FORBIDDEN_IN_VALUE(host):
         raise BadRequest("The authority of the request target holds a control character.")
-    return slash + tail or "/", host or None
-
-
-def _raw_without_authority(raw_path: bytes) -> bytes:
-    scheme, separator, rest = raw_path.partition(b"://")
-    if not separator or scheme.lower() not in (b"http", b"https"):
-        return raw_path
-    _, slash, tail = rest.partition(b"/")
-    return slash + tail or b"/"
+    return host or None, slash + rest or "/"
 
 
 def request_uri(path: str, raw_path: bytes | None, query: str) -> str:

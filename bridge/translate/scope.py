@@ -72,7 +72,7 @@ def scope_from_environ(environ: Mapping[str, Any]) -> Scope:
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
         "http_version": "1.1" if protocol == "HTTP/1.1" else _unusual_version(protocol),
-        "method": _text(get("REQUEST_METHOD")).upper() or "GET",
+        "method": _method(get("REQUEST_METHOD")),
         "scheme": _text(get("wsgi.url_scheme")) or "http",
         "path": path,
         "query_string": octets_from_native(query) if query else b"",
@@ -105,6 +105,14 @@ def _text(value: object) -> str:
     return text_from_native(_native(value))
 
 
+def _method(value: object) -> str:
+    """Return the method in upper case; only ASCII has cases here: upper() makes an S of a long s, and so a POST."""
+    method = _text(value)
+    if method.isascii():
+        return method.upper() or "GET"
+    return "".join(character.upper() if character.isascii() else character for character in method)
+
+
 def _unusual_version(protocol: object) -> str:
     return _HTTP_VERSIONS.get(str(protocol).strip().upper(), "1.1")
 
@@ -131,7 +139,7 @@ def client_from_environ(environ: Mapping[str, Any]) -> tuple[str, int] | None:
         return None
     if address == "localhost" and port == "None":
         return None  # waitress, on a unix socket
-    return text_from_native(address), _port(port) or 0
+    return _text(address), _port(port) or 0
 
 
 def _server(name: object, port: object) -> tuple[str, int | None] | None:
@@ -139,7 +147,7 @@ def _server(name: object, port: object) -> tuple[str, int | None] | None:
         return None
     if name[0] == "[" and name[-1] == "]":
         name = name[1:-1]
-    return text_from_native(name), _port(port)
+    return _text(name), _port(port)
 
 
 def _port(port: object) -> int | None:

@@ -23,6 +23,8 @@ _OF_THE_OUTER_LEG = frozenset(
 )
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _KEY = b"sec-websocket-key"
+# Its length is not looked at: those of test clients have another. But both ends of the inner leg must read the same.
+_KEY_VALUE = re.compile(rb"[A-Za-z0-9+/=]+").fullmatch
 
 
 def environ_from_websocket_scope(
@@ -58,8 +60,11 @@ def environ_from_websocket_scope(
     environ["HTTP_UPGRADE"] = "websocket"
     environ["HTTP_CONNECTION"] = "Upgrade"
     environ["HTTP_SEC_WEBSOCKET_VERSION"] = "13"
-    if not any(name.lower() == _KEY for name, _ in headers):
+    keys = [value for name, value in headers if name.lower() == _KEY]
+    if not keys:
         environ["HTTP_SEC_WEBSOCKET_KEY"] = key
+    elif len(keys) > 1 or not _KEY_VALUE(keys[0]):
+        raise BadRequest("The Sec-WebSocket-Key of the handshake is not base64, or is there twice.")
     subprotocols = scope.get("subprotocols")
     if subprotocols:
         if not all(_TOKEN(subprotocol) for subprotocol in subprotocols):
