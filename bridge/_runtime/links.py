@@ -100,10 +100,12 @@ def wait(
     is_over: Callable[[], bool],
     timeout_s: float | None,
     place: Place | None = None,
+    slices: int = 1,
 ) -> bool:
     """Wait until ``is_over()``; return False when the time is up. The condition's lock is held.
 
-    Whoever waits for longer than a slice steps aside from its place, if it has one.
+    Whoever waits for longer than a quarter of a second steps aside from its place, if it has one. ``is_over`` is asked
+    when the condition is notified, and so many times in a quarter of a second (``slices``) without that.
 
     Raises:
         Exception: what the link makes of a loop that has ended.
@@ -111,11 +113,12 @@ def wait(
     now_s = time.monotonic()
     deadline_s = None if timeout_s is None else now_s + timeout_s
     aside_at_s = now_s + _LOOK_EVERY_S
-    looks_left = _LOOKS_AT_A_STILL_LOOP
+    slice_s = _LOOK_EVERY_S / slices
+    looks_left = _LOOKS_AT_A_STILL_LOOP * slices
     is_aside = False
     try:
         while not is_over():
-            left_s = _LOOK_EVERY_S if deadline_s is None else min(_LOOK_EVERY_S, deadline_s - time.monotonic())
+            left_s = slice_s if deadline_s is None else min(slice_s, deadline_s - time.monotonic())
             if left_s <= 0:
                 return False
             is_notified = condition.wait(left_s)
@@ -127,7 +130,7 @@ def wait(
             if is_notified:
                 continue
             # A loop may be between two runs; one that is still at several looks has ended without a word.
-            looks_left = _LOOKS_AT_A_STILL_LOOP if link.is_loop_running() else looks_left - 1
+            looks_left = _LOOKS_AT_A_STILL_LOOP * slices if link.is_loop_running() else looks_left - 1
             if not looks_left:
                 raise link.loop_is_gone()
         return True

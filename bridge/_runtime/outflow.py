@@ -10,6 +10,9 @@ from bridge._runtime.links import NO_LINK, OutflowLink, Place, wait
 
 T = TypeVar("T")
 
+# How many times as often a thread looks around that may be needed elsewhere: each 50 ms.
+_SLICES_IF_NEEDED = 5
+
 ITEM_OVERHEAD_BYTES = 64
 """What an item costs besides its content, so that very small items are bounded too."""
 
@@ -116,7 +119,9 @@ class Outflow(Generic[T]):
         """
         if not self.is_full and self.reason is None:
             return True
-        return self._wait(lambda: is_needed() or self._is_half_empty(), timeout_s, place) and self._is_half_empty()
+        slices = 1 if is_needed is bool else _SLICES_IF_NEEDED
+        in_time = self._wait(lambda: is_needed() or self._is_half_empty(), timeout_s, place, slices)
+        return in_time and self._is_half_empty()
 
     def wait_until_sent(self, timeout_s: float | None, place: Place | None = None) -> bool:
         """Block until everything put has been sent; return False when no octet went out for so long. Thread side.
@@ -129,20 +134,26 @@ class Outflow(Generic[T]):
     def _is_half_empty(self) -> bool:
         return self._held_bytes <= self._high_water_bytes // 2
 
-    def _wait(self, is_over: Callable[[], bool], timeout_s: float | None, place: Place | None) -> bool:
+    def _wait(self, is_over: Callable[[], bool], timeout_s: float | None, place: Place | None, slices: int = 1) -> bool:
         """Wait; as long as something goes out, the time starts anew."""
         with self._lock:
             while True:
                 before = self.reports
-                in_time = self._wait_once(is_over, timeout_s, place)
+                in_time = self._wait_once(is_over, timeout_s, place, slices)
                 if in_time or self.reports == before:
                     return in_time
 
-    def _wait_once(self, is_over: Callable[[], bool], timeout_s: float | None, place: Place | None) -> bool:
+    def _wait_once(
+        self, is_over: Callable[[], bool], timeout_s: float | None, place: Place | None, slices: int = 1
+    ) -> bool:
         """Wait with the lock held."""
         if self._condition is None:
             self._condition = threading.Condition(self._lock)
-        in_time = wait(self._condition, self._link, lambda: self.reason is not None or is_over(), timeout_s, place)
+
+        def may_go_on() -> bool:
+            return self.reason is not None or is_over()
+
+        in_time = wait(self._condition, self._link, may_go_on, timeout_s, place, slices)
         if self.reason is not None:
             raise self.reason
         return in_time

@@ -180,7 +180,7 @@ def test_progress_gives_a_waiting_thread_new_time(ends, monkeypatch):
     ends.fill()
     waits = []
 
-    def wait(condition, link, is_over, timeout_s, place):
+    def wait(condition, link, is_over, timeout_s, place, slices):
         waits.append(timeout_s)
         if len(waits) == 1:
             ends.outflow.reports += 1
