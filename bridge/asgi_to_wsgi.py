@@ -176,7 +176,7 @@ class ASGIToWSGI:
             return HostStatistics(
                 "not started", requests=0, background=0, websockets=0, refused=0, stuck=0, failed_in_background=0
             )
-        live = tuple(host.live)
+        live = list(host.live)  # a list, which is made at one go: the loop changes it meanwhile
         requests = sum(not exchange.is_output_over for exchange in live)
         return HostStatistics(
             phase=host.phase.value,

@@ -110,7 +110,9 @@ class Limits:
     websockets: int = 1000
     """WebSocket connections at once; the next handshake is answered 503. Each one of a WSGI application has a thread of
     its own, besides ``workers``; those of an ASGI application have none, but for the request's where the server does
-    TLS."""
+    TLS. One counts until both have ended, the connection and its application: who goes on working after the client has
+    left keeps the place (``disconnect_grace_s`` bounds that), or clients that come back at once would leave one behind
+    each time."""
 
     websocket_message_bytes: int | None = 16 * MIB
     """A larger message of a client (after decompression) closes its connection with 1009. 16 MiB is what uvicorn has.
@@ -128,8 +130,9 @@ class Limits:
     """A client that has not answered a ping for this long counts as gone: 1011. For ASGI applications."""
 
     websocket_close_s: float = 5.0
-    """How long the client's answer to a closing frame is awaited before the connection is cut. For ASGI applications
-    on WSGI servers; on ASGI servers the server waits."""
+    """How long the client's answer to a closing frame is awaited before the connection is cut. The time begins when the
+    frame has been handed to the system, so that a large last message may be read slowly; until then, the client has to
+    take something within each such time. For ASGI applications on WSGI servers; on ASGI servers the server waits."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

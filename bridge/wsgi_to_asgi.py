@@ -309,7 +309,7 @@ class WSGIToASGI:
         """
         hosting = self._hosting
         hosting.is_draining = True
-        for websocket in tuple(hosting.websockets):
+        for websocket in list(hosting.websockets):
             websocket.leave()
         try:
             with anyio.move_on_after(hosting.limits.shutdown_s):

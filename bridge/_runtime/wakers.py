@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -41,9 +42,9 @@ class _DescriptorWaker:
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            close(self._descriptor)  # bound above: at the end of the interpreter modules are empty
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT002 - as that of a lock
         """Wait; see `Waker`."""

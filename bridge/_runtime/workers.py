@@ -32,6 +32,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from bridge._runtime.fair_jobs import FairJobs
+from bridge._runtime.processes import PerProcess
 from bridge._runtime.worker_reports import Job, StuckWorker, WorkerStatistics, stack_of_thread
 
 
@@ -41,6 +42,10 @@ class Deliverable(Protocol):
     def flush(self) -> None:
         """Wake the loop. Any thread; raises only if it is gone."""
         ...
+
+
+_renewing: PerProcess[threading.Lock] = PerProcess(threading.Lock)
+"""Held while a pool starts from nothing in a new process; of that process, so nobody else can have left it held."""
 
 
 class _Worker:
@@ -98,7 +103,6 @@ class WorkerPool:
 
     def _forget(self) -> None:
         """Start from nothing: no thread, no job (construction, and the child after a fork)."""
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._jobs: deque[Job] | FairJobs = FairJobs() if self._is_fair else deque()
         self._aside = 0
@@ -108,11 +112,14 @@ class WorkerPool:
         self._is_waking = False
         self._is_closing = False
         self._made = 0
+        self._pid = os.getpid()  # last: who sees it uses the rest
 
     def _check_process(self) -> None:
         """Start from nothing in the child of a fork, whose locks may be held by threads that are not there."""
         if self._pid != os.getpid():
-            self._forget()
+            with _renewing.get():
+                if self._pid != os.getpid():  # else another thread was quicker
+                    self._forget()
 
     def __repr__(self) -> str:
         now = self.statistics()
@@ -127,7 +134,7 @@ class WorkerPool:
             RuntimeError: the system has no thread left and none is running.
         """
         if self._pid != os.getpid():
-            self._forget()
+            self._check_process()
         with self._lock:
             if len(self._jobs) >= self.queue and not self._may_wait(job):
                 return False

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 
 from bridge._wsgi_hosting.hosting import TextSink
 
-_joining = threading.Lock()  # one for all: a begun line is put together from what several threads write
+# One for all: a begun line is put together from what several threads write. The garbage collector may flush another
+# stream in the midst of that, in the same thread: therefore an RLock.
+_joining = threading.RLock()
 
 
 class ErrorStream:

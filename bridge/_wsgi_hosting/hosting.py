@@ -98,11 +98,11 @@ class Hosting:
 
     def streams_open(self) -> int:
         """Count the responses that are being streamed."""
-        return sum(exchange.is_streaming for exchange in tuple(self.live))
+        return sum(exchange.is_streaming for exchange in list(self.live))
 
     def bytes_held(self) -> int:
         """Count the bytes of request bodies in memory and of responses not yet sent."""
-        return sum(exchange.held_bytes() for exchange in tuple(self.live))
+        return sum(exchange.held_bytes() for exchange in list(self.live))
 
 
 def describe(method: str, path: str) -> str:

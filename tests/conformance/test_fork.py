@@ -202,7 +202,7 @@ def test_requests_that_run_in_the_parent_during_the_fork_are_answered_as_if_ther
         assert stream.step() == b"begun "
         rest = Helper(stream.drain)
         held.reached.wait(), streaming.reached.wait()
-        assert adapter.statistics().requests == 4
+        until(lambda: adapter.statistics().requests == 4, "all four are known")
 
         def in_child():
             now = adapter.statistics()

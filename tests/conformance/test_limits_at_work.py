@@ -345,7 +345,8 @@ def test_a_slow_client_that_takes_something_is_not_given_up(backend):
     driver = Driver(hold_at={1, 2, 3, 4, 5})
     blocks = [b"%d" % number * 2000 for number in range(8)]
     with hosted(
-        answering(lambda: iter(blocks)), limits=Limits(response_memory_bytes=1000, response_spool_bytes=0, response_wait_s=1.0)
+        answering(lambda: iter(blocks)),
+        limits=Limits(response_memory_bytes=1000, response_spool_bytes=0, response_wait_s=1.0),
     ) as adapter:
 
         async def main() -> None:

@@ -118,7 +118,8 @@ async def fill(line: Line, owner: Owner) -> int:
             assert written < 64 * 1024 * 1024, "the line never has enough"
         written += 16384
         held_bytes = line.held_bytes
-        await settle()
+        for _ in range(5):  # over TCP the system may take a little more a moment later
+            await settle()
         if line.held_bytes == held_bytes:
             owner.news.clear()
             owner.rooms = 0

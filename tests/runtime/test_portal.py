@@ -299,6 +299,7 @@ def test_work_can_be_cancelled(portal):
 
     portal.port.post(lambda: works.append(portal.spawn(last, Context())))
     began.wait()
+    until(lambda: works, "the work is at hand")
     portal.port.post(works[0].cancel)
 
     cancelled.wait()

@@ -42,6 +42,8 @@ _FULL = "The server has too many WebSocket connections; try again soon."
 _SERVER_ERROR = 500
 _NOTICE_S = 1.0
 """How long a server gets to take a close, or to tell that the client has left: one that is stopping may do neither."""
+_MOMENTS_S = (0.001, 0.01, 0.1)
+"""How long the thread of a connection that has just ended gets to come to rest, where it is the only one."""
 
 
 class Session(Contact):
@@ -123,7 +125,12 @@ class Session(Contact):
         await wire.open(far, self.hosting.limits.websocket_queue_bytes)
         self.wire = wire
         self.call = call = WebSocketCall(self, near, key, copy_context())
-        return call if self.hosting.websocket_pool.submit(call) else None
+        submit = self.hosting.websocket_pool.submit
+        for moment_s in _MOMENTS_S:
+            if submit(call):
+                return call
+            await anyio.sleep(moment_s)
+        return call if submit(call) else None
 
     async def _respond(self, call: WebSocketCall) -> None:
         """Send what the application hands over, until both sides are done."""
