@@ -7,8 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
+import anyio
+
 from bridge._runtime.loops import LoopPort
-from bridge._runtime.waiting import run_in_worker
+from bridge._runtime.waiting import start_in_worker
 from bridge._runtime.workers import WorkerPool
 from bridge.errors import LifespanError
 from bridge.translate.lifespan import LifespanState
@@ -40,12 +42,13 @@ async def answer_lifespan(
     on_startup: Sequence[Hook],
     on_shutdown: Sequence[Hook],
     drain: Callable[[], Awaitable[None]],
+    shutdown_s: float,
 ) -> None:
     """Answer the events of a lifespan scope until it is over. Loop.
 
     Startup runs the startup hooks in order. Shutdown first waits for running requests (``drain``), then runs the
-    shutdown hooks in order, all of them even if one fails. A failure is logged with its traceback and answered with
-    ``.failed``.
+    shutdown hooks in order, all of them even if one fails; each has ``shutdown_s``, since nobody else ends a process
+    that waits for its lifespan. A failure is logged with its traceback and answered with ``.failed``.
 
     Spec: ASGI lifespan 2.0; W-150.
     """
@@ -60,7 +63,7 @@ async def answer_lifespan(
             await drain()
         for hook in on_startup if phase == "startup" else on_shutdown:
             try:
-                await _run_hook(hook, state, port, pool)
+                await _run_hook(hook, state, port, pool, shutdown_s if phase == "shutdown" else None)
             except (Exception, SystemExit) as error:  # an exit must not stop the loop from inside a task
                 logger.exception("the %s hook %r failed", phase, hook)
                 failures.append(LifespanError(phase, f"{phase} hook {_name(hook)} failed: {error!r}"))
@@ -74,17 +77,39 @@ async def answer_lifespan(
             return
 
 
-async def _run_hook(hook: Hook, state: dict[str, Any], port: LoopPort, pool: WorkerPool) -> None:
+async def _run_hook(hook: Hook, state: dict[str, Any], port: LoopPort, pool: WorkerPool, limit_s: float | None) -> None:
     args = (state,) if _takes_state(hook) else ()
     if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(getattr(hook, "__call__", None)):  # noqa: B004
-        await hook(*args)
-        return
+        result = hook(*args)
+    else:
+        result = await _run_on_worker(hook, args, port, pool, limit_s)
+        if not inspect.isawaitable(result):  # else it is a lambda or partial around a coroutine function
+            return
+    with anyio.move_on_after(limit_s) as limit:
+        await result
+    if limit.cancelled_caught:
+        raise TimeoutError(f"it has not ended within {limit_s} s (Limits.shutdown_s) and was cancelled")
+
+
+async def _run_on_worker(
+    hook: Hook, args: tuple[Any, ...], port: LoopPort, pool: WorkerPool, limit_s: float | None
+) -> Any:
+    """Call a hook on a worker. What has not ended in time is given up: the workers are daemons."""
+    call = start_in_worker(pool, port, hook, *args)
+    if limit_s is not None:
+        with anyio.move_on_after(limit_s):
+            while not call.is_done:
+                await call.signal.wait()
+        if not call.is_done:
+            if pool.discard(call):
+                raise TimeoutError(f"it has got no worker within {limit_s} s (Limits.shutdown_s)")
+            raise TimeoutError(
+                f"it has not ended within {limit_s} s (Limits.shutdown_s); it is here:\n{pool.stack_of(call)}"
+            )
     try:
-        result = await run_in_worker(pool, port, hook, *args)
+        return await call.wait()
     except KeyboardInterrupt as error:  # raised by the hook on its thread: nobody pressed a key
         raise RuntimeError("the hook raised KeyboardInterrupt") from error
-    if inspect.isawaitable(result):  # a lambda or partial around a coroutine function
-        await result
 
 
 def _takes_state(hook: Hook) -> bool:

@@ -255,6 +255,7 @@ class WSGIToASGI:
                 on_startup=self._on_startup,
                 on_shutdown=self._on_shutdown,
                 drain=self.drain,
+                shutdown_s=self._hosting.limits.shutdown_s,
             )
         elif kind == "websocket":
             await self._serve_websocket(scope, receive, send)

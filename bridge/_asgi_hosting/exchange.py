@@ -39,7 +39,7 @@ from bridge._asgi_hosting.receiving import Receiving
 from bridge._asgi_hosting.sending import Swallowing, Turns
 from bridge._runtime.gates import Gate, pass_on_signal
 from bridge._runtime.loops import Signal
-from bridge._runtime.spawning import Work
+from bridge._runtime.spawning import Work, where
 from bridge.errors import ApplicationError, ClientDisconnected, RequestRefused
 from bridge.observing import Record
 from bridge.translate import messages
@@ -100,6 +100,14 @@ class Exchange:
         state = "answered" if self.is_answered else "abandoned by its client" if self._is_gone else "open"
         method, path = self._target
         return f"<Exchange {ascii(method)[1:-1]} {path!a}: {state}>"
+
+    def where(self) -> str:
+        """Return where the application waits, formatted like a traceback; where the loop is if it runs. Any thread.
+
+        A look at what may move; for reports of what does not.
+        """
+        work = self._work
+        return (where(work) if work is not None else "") or self._host.portal.where()
 
     # ---- The application's task -------------------------------------------------------------------------------
 

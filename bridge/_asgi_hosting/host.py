@@ -356,11 +356,16 @@ class Host:
             return
         for exchange in tuple(self.live):
             logger.error(
-                "%s is still running %.1f s after shutdown began: cancelled", repr(exchange), self.limits.shutdown_s
+                "%s is still running %.1f s after shutdown began: cancelled; it was here:\n%s",
+                repr(exchange),
+                self.limits.shutdown_s,
+                exchange.where(),
             )
             exchange.cancel()
         with anyio.move_on_after(self.limits.cancel_s):
             while self.live:
                 await self._changed.wait()
         for exchange in tuple(self.live):
-            logger.error("%s ignores that it was cancelled; it is given up", repr(exchange))
+            logger.error(
+                "%s ignores that it was cancelled; it is given up; it is here:\n%s", repr(exchange), exchange.where()
+            )

@@ -89,5 +89,8 @@ class Patience:
             if not self._is_reported:
                 self._is_reported = True
                 logger.warning(
-                    "%s: the application has not begun its response for %.1f s", repr(self._exchange), quiet_s
+                    "%s: the application has not begun its response for %.1f s; it is here:\n%s",
+                    repr(self._exchange),
+                    quiet_s,
+                    self._exchange.where(),
                 )

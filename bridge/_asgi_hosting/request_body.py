@@ -9,6 +9,7 @@ report a cut upload by an exception or by an early end, and neither may look lik
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from bridge.errors import BodyTooLarge, ClientDisconnected, ServerError
@@ -71,7 +72,7 @@ class RequestBody:
         try:
             piece = self._input.read(wanted)
         except Exception as error:
-            raise ClientDisconnected(f"the request body could not be read: {error!r}") from error
+            raise _cut(f"the request body could not be read: {error!r}") from error
         if not isinstance(piece, bytes):
             raise ServerError(f"wsgi.input gave a {type(piece).__name__}; it must give bytes", rule=_RULE)
         if left is None:
@@ -80,11 +81,16 @@ class RequestBody:
                 raise BodyTooLarge(self._max_bytes)
             return piece, not piece
         if not piece:
-            raise ClientDisconnected(f"the request body ended {left} bytes before its Content-Length")
+            raise _cut(f"the request body ended {left} bytes before its Content-Length")
         if len(piece) > wanted:
             raise ServerError(f"wsgi.input gave {len(piece)} bytes when asked for {wanted}", rule=_RULE)
         self._left_bytes = left = left - len(piece)
         return piece, not left
+
+
+def _cut(reason: str) -> ClientDisconnected:
+    """Return the error of a cut body. By its number servers know it for a lost connection, and log no traceback."""
+    return ClientDisconnected(errno.ECONNRESET, reason)
 
 
 def _has_end(environ: Environ) -> bool:

@@ -82,6 +82,8 @@ class Portal:
         self._starters: list[Gate] = []
         """Of the threads that wait for the loop to run."""
         self._stop: Signal
+        self._executor: BoundedExecutor | None = None
+        self._is_given_up = False  # somebody has waited for the end, in vain
         self._failure: BaseException | None = None
 
     def __repr__(self) -> str:
@@ -171,11 +173,14 @@ class Portal:
         thread = self._thread  # None also for a moment after the start
         if thread is not None:
             thread.join(timeout_s)
-            return not thread.is_alive()
-        deadline_s = time.monotonic() + timeout_s
-        while self.is_running and time.monotonic() < deadline_s:
-            time.sleep(0.01)  # gevent: cooperative
-        return not self.is_running
+            has_ended = not thread.is_alive()
+        else:
+            deadline_s = time.monotonic() + timeout_s
+            while self.is_running and time.monotonic() < deadline_s:
+                time.sleep(0.01)  # gevent: cooperative
+            has_ended = not self.is_running
+        self._is_given_up = not has_ended
+        return has_ended
 
     def close_tenants(self) -> None:
         """Ask all tenants to close, then end. At the end of the process; bounded."""
@@ -187,7 +192,10 @@ class Portal:
             except Exception:
                 logger.exception("%s could not be closed", repr(tenant))
         self.end()
-        self.wait_for_end()
+        # A tenant that has waited for it in vain has waited long enough.
+        has_ended = not self._is_given_up and self.wait_for_end()
+        if not has_ended and self._executor is not None:
+            self._executor.give_up()
 
     def where(self) -> str:
         """Return where the loop's thread is, formatted like a traceback. Any thread.
@@ -239,7 +247,7 @@ class Portal:
         factory = import_module("uvloop").new_event_loop if self.kind == "uvloop" else new_asyncio_loop
         loop: asyncio.AbstractEventLoop = factory()
 
-        executor = BoundedExecutor()
+        executor = self._executor = BoundedExecutor()
         loop.set_default_executor(executor)
 
         async def main() -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import concurrent.futures.thread
 import logging
 import sys
-import threading
 import time
-from collections.abc import Callable, Coroutine
+import traceback
+from collections.abc import Callable, Coroutine, Iterator, MutableMapping
 from contextlib import suppress
 from contextvars import Context, ContextVar
+from types import FrameType
 from typing import Any, Protocol
 
 logger = logging.getLogger("bridge.portal")
@@ -25,6 +26,50 @@ class Work(Protocol):
     def cancel(self) -> object:
         """Cancel it. Loop thread."""
         ...
+
+    def get_coro(self) -> Any:
+        """Return the coroutine that it runs; None if it has not begun."""
+        ...
+
+
+def where(work: Work) -> str:
+    """Return where a task waits, from its coroutine down to the innermost, formatted like a traceback. Any thread.
+
+    Empty if it does not wait: it runs, or has ended. From another thread than the loop's it is a look at what may move.
+    """
+    frames = list(_frames_of(work.get_coro()))
+    return "".join(traceback.StackSummary.extract((frame, frame.f_lineno or 0) for frame in frames).format())
+
+
+def _frames_of(awaited: Any) -> Iterator[FrameType]:
+    """Yield the frames of a coroutine and of what it awaits: coroutines, generators, and then a future."""
+    while awaited is not None:
+        for kind, following in (("cr", "cr_await"), ("gi", "gi_yieldfrom"), ("ag", "ag_await")):
+            frame = getattr(awaited, f"{kind}_frame", None)
+            if frame is not None:
+                if getattr(awaited, f"{kind}_running", False):
+                    return
+                yield frame
+                awaited = getattr(awaited, following, None)
+                break
+        else:
+            return
+
+
+class _WorkOfTrio:
+    """A task of trio's: what cancels it, and its coroutine."""
+
+    __slots__ = ("_limit", "coroutine")
+
+    def __init__(self, limit: Any) -> None:
+        self._limit = limit
+        self.coroutine: Any = None
+
+    def cancel(self) -> object:
+        return self._limit.cancel()
+
+    def get_coro(self) -> Any:
+        return self.coroutine
 
 
 def _forget_other_loop(context: Context) -> None:
@@ -57,16 +102,18 @@ def trio_spawner(trio: Any, nursery: Any) -> Callable[..., Work]:
 
     def spawn(function: Callable[[], Coroutine[Any, Any, None]], context: Context) -> Work:
         limit = trio.CancelScope()
+        work = _WorkOfTrio(limit)
 
         async def guarded() -> None:
             with limit:
                 try:
-                    await function()
+                    work.coroutine = coroutine = function()
+                    await coroutine
                 except Exception:  # alone: the nursery would end everything else with it
                     logger.exception("work in %s has failed", trio.__name__)
 
         context.run(nursery.start_soon, guarded)  # trio copies the context of whoever starts a task
-        return limit  # type: ignore[no-any-return]  # a CancelScope
+        return work
 
     return spawn
 
@@ -95,19 +142,27 @@ class BoundedExecutor(concurrent.futures.ThreadPoolExecutor):
         self.is_used = True
         return super().submit(*args, **kwargs)
 
+    def is_alive(self) -> bool:
+        """Tell whether any of the threads still runs. Any thread."""
+        return any(thread.is_alive() for thread in tuple(self._threads))
+
+    def give_up(self) -> None:
+        """Let the process end without the threads, however long they take. Any thread.
+
+        They are daemons, like the loop's thread that starts them; but the exit hook of ``concurrent.futures`` joins all
+        that it knows of, without a limit.
+        """
+        known: MutableMapping[Any, Any] = getattr(concurrent.futures.thread, "_threads_queues", {})
+        for thread in tuple(self._threads):
+            known.pop(thread, None)
+
 
 async def _shut(executor: BoundedExecutor) -> None:
     """Wait for the executor's threads, but not for ever: asyncio's own way joins them however long they take."""
-    joiner = threading.Thread(target=executor.shutdown, name="bridge-loop-end", daemon=True)
-    try:
-        joiner.start()
-    except RuntimeError:  # the interpreter starts no thread any more
-        executor.shutdown(wait=False)
-        return
+    executor.shutdown(wait=False)
     deadline_s = time.monotonic() + _CLEAN_UP_S
-    while joiner.is_alive() and time.monotonic() < deadline_s:  # noqa: ASYNC110 - nothing announces it
+    while executor.is_alive() and time.monotonic() < deadline_s:  # noqa: ASYNC110 - nothing announces it
         await asyncio.sleep(0.002)
-    if joiner.is_alive():
+    if executor.is_alive():
         logger.error("a thread of the event loop's default executor is still busy; it is given up")
-    else:
-        joiner.join()
+        executor.give_up()

@@ -110,7 +110,7 @@ class WorkerPool:
         self._all: set[_Worker] = set()
         self._undelivered: Deliverable | None = None
         self._is_waking = False
-        self._is_closing = False
+        self._closing = 0
         self._made = 0
         self._pid = os.getpid()  # last: who sees it uses the rest
 
@@ -256,7 +256,7 @@ class WorkerPool:
         self._check_process()
         deadline_s = time.monotonic() + timeout_s
         with self._lock:
-            self._is_closing = True
+            self._closing += 1
             idle, self._idle = self._idle, []
             for worker in idle:
                 worker.is_dismissed = True
@@ -268,7 +268,7 @@ class WorkerPool:
             if worker.thread is not None and worker.has_ended.is_set():
                 worker.thread.join(max(0.0, deadline_s - time.monotonic()))
         with self._lock:
-            self._is_closing = False
+            self._closing -= 1  # somebody else may be closing it, too
             return not self._all
 
     # ---- With the lock held -----------------------------------------------------------------------------------
@@ -325,10 +325,14 @@ class WorkerPool:
                 worker.thread = None
                 self._dismiss(worker)
                 self._is_waking = False
+                # Others may have come to rest meanwhile, and jobs have come, taking this one to be on its way.
+                following = self._next_worker() if self._jobs and self._idle else None
                 port, self._undelivered = self._undelivered, None
                 is_last = not self._all
             if port is not None:
                 _flush(port)
+            if following is not None:
+                following.gate.release()
             if is_last:
                 raise
 
@@ -387,7 +391,7 @@ class WorkerPool:
                 worker.busy_since_s = time.monotonic()
             else:
                 worker.job = job = None
-                if self._is_closing or worker.is_dismissed or is_extra:
+                if self._closing or worker.is_dismissed or is_extra:
                     self._dismiss(worker)
                 else:
                     self._idle.append(worker)

@@ -109,6 +109,9 @@ def on_a_line(backend: Backend, ends: tuple[socket.socket, socket.socket], cours
     return owner
 
 
+_RESERVE_BYTES = 512 * 1024
+
+
 async def fill(line: Line, owner: Owner) -> int:
     """Write until the line has enough and the system takes nothing more; return how much that was."""
     written = 0
@@ -118,9 +121,11 @@ async def fill(line: Line, owner: Owner) -> int:
             assert written < 64 * 1024 * 1024, "the line never has enough"
         written += 16384
         held_bytes = line.held_bytes
-        for _ in range(5):  # over TCP the system may take a little more a moment later
-            await settle()
+        await settle()
         if line.held_bytes == held_bytes:
+            # Much more than enough: over TCP the system may take a little more a moment later.
+            line.write(b"x" * _RESERVE_BYTES)
+            written += _RESERVE_BYTES
             owner.news.clear()
             owner.rooms = 0
             return written

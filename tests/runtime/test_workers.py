@@ -290,7 +290,7 @@ def test_closing_runs_what_waits_ends_the_threads_and_the_pool_can_be_used_again
     pool.submit(waiting)
 
     closing = Helper(lambda: pool.close(TIMEOUT_S))
-    until(lambda: pool._is_closing)
+    until(lambda: pool._closing)
     for job in running:
         job.release()
     assert closing.join() is True
