@@ -208,6 +208,7 @@ class WSGIToASGI:
     def statistics(self) -> Statistics:
         """Return a snapshot of workers, requests and memory. Any thread."""
         hosting = self._hosting
+        hosting.check_process()
         workers = hosting.pool.statistics()
         return Statistics(
             workers_busy=workers.busy,
@@ -269,6 +270,7 @@ class WSGIToASGI:
     def _current_port(self) -> LoopPort:
         port = self._port
         if port is None or not port.is_current():
+            self._hosting.check_process()
             ports = [known for known in self._ports if known.is_running()]
             port = next((known for known in ports if known.is_current()), None)
             if port is None:

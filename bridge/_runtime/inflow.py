@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 
-from bridge._runtime.links import NO_LINK, InflowLink, Place, wait
+from bridge._runtime.links import NO_LINK, PATIENCE_S, InflowLink, Place, wait
 
 
 class Inflow:
@@ -29,6 +30,7 @@ class Inflow:
         "_link",
         "_lock",
         "_low_water_bytes",
+        "_patience_s",
         "_pieces",
         "_place",
         "_position",
@@ -41,6 +43,7 @@ class Inflow:
     ) -> None:
         self._lock = threading.Lock()
         self._place = place
+        self._patience_s = PATIENCE_S
         self._low_water_bytes = low_water_bytes
         self._held_bytes = 0
         self._condition = threading.Condition(self._lock)
@@ -85,7 +88,13 @@ class Inflow:
         return count
 
     def _wait(self) -> bool:
-        return wait(self._condition, self._link, self._has_news, self._timeout_s, self._place)
+        """Wait with the lock held. The patience is for all waits together: a client may send many small pieces."""
+        began_s = time.monotonic()
+        in_time = wait(
+            self._condition, self._link, self._has_news, self._timeout_s, self._place, patience_s=self._patience_s
+        )
+        self._patience_s = max(0.0, self._patience_s - (time.monotonic() - began_s))
+        return in_time
 
     def _has_news(self) -> bool:
         return bool(self._pieces) or self._is_ended or self._reason is not None

@@ -19,6 +19,9 @@ from bridge._runtime.wakers import Waker
 _LOOK_EVERY_S = 0.25
 _LOOKS_AT_A_STILL_LOOP = 4
 
+PATIENCE_S = 0.25
+"""How long a thread waits for somebody outside before it lets another one take its place."""
+
 
 class Place(Protocol):
     """Where the waiting thread works: it may be replaced while it waits (a `WorkerPool` is one)."""
@@ -101,18 +104,19 @@ def wait(
     timeout_s: float | None,
     place: Place | None = None,
     slices: int = 1,
+    patience_s: float = PATIENCE_S,
 ) -> bool:
     """Wait until ``is_over()``; return False when the time is up. The condition's lock is held.
 
-    Whoever waits for longer than a quarter of a second steps aside from its place, if it has one. ``is_over`` is asked
-    when the condition is notified, and so many times in a quarter of a second (``slices``) without that.
+    Whoever waits for longer than ``patience_s`` steps aside from its place, if it has one. ``is_over`` is asked when
+    the condition is notified, and so many times in a quarter of a second (``slices``) without that.
 
     Raises:
         Exception: what the link makes of a loop that has ended.
     """
     now_s = time.monotonic()
     deadline_s = None if timeout_s is None else now_s + timeout_s
-    aside_at_s = now_s + _LOOK_EVERY_S
+    aside_at_s = now_s + patience_s
     slice_s = _LOOK_EVERY_S / slices
     looks_left = _LOOKS_AT_A_STILL_LOOP * slices
     is_aside = False
@@ -121,13 +125,10 @@ def wait(
             left_s = slice_s if deadline_s is None else min(slice_s, deadline_s - time.monotonic())
             if left_s <= 0:
                 return False
-            is_notified = condition.wait(left_s)
-            if is_over():
-                return True
             # Also when there is news all the time: of a client that trickles, for one.
             if place is not None and not is_aside and time.monotonic() >= aside_at_s:
                 is_aside = place.step_aside()
-            if is_notified:
+            if condition.wait(left_s) or is_over():
                 continue
             # A loop may be between two runs; one that is still at several looks has ended without a word.
             looks_left = _LOOKS_AT_A_STILL_LOOP * slices if link.is_loop_running() else looks_left - 1

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from bridge._runtime.allowance import Allowance
+from bridge._runtime.processes import PerProcess
 from bridge._runtime.workers import WorkerPool
 from bridge._wsgi_hosting.files import FileWrapper
 from bridge.limits import Limits
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("bridge.wsgi_to_asgi")
 # Requests are named by text, not by object: a log record that somebody keeps keeps no request alive.
+
+
+_renewing: PerProcess[threading.Lock] = PerProcess(threading.Lock)
 
 
 class TextSink(Protocol):
@@ -65,24 +70,24 @@ class Hosting:
 
     # The books. The sets are changed by loop threads, one element at a time, and copied whole before they are walked
     # through: both are one step, also without the interpreter lock. Allowances and the count have locks.
-    live: set[Exchange] = field(default_factory=set["Exchange"], init=False)
-    fast_uploads: set[Exchange] = field(default_factory=set["Exchange"], init=False)
+    live: set[Exchange] = field(init=False)
+    fast_uploads: set[Exchange] = field(init=False)
     """Requests whose large body is streamed because it came fast."""
-    asked_to_continue: set[Exchange] = field(default_factory=set["Exchange"], init=False)
+    asked_to_continue: set[Exchange] = field(init=False)
     """Requests with ``Expect: 100-continue`` whose body is streamed."""
     disk: Allowance = field(init=False)
     """What temporary files may take."""
     memory: Allowance = field(init=False)
     """What bodies that are being collected may take."""
-    websockets: set[OpenWebSocket] = field(default_factory=set["OpenWebSocket"], init=False)
+    websockets: set[OpenWebSocket] = field(init=False)
     is_draining: bool = field(default=False, init=False)
     refused: int = field(default=0, init=False)
-    _counting: threading.Lock = field(default_factory=threading.Lock, init=False)
     observers: list[Observer] = field(default_factory=list["Observer"], init=False)
+    _counting: threading.Lock = field(init=False)
+    _pid: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.disk = Allowance(self.limits.spool_bytes)
-        self.memory = Allowance(self.limits.body_memory_total_bytes)
+        self._open_books()
         # Places for what `call` adds to every environ, so that the copy does not have to grow.
         added = ("wsgi.input", "wsgi.errors", "bridge.scope", "bridge.client_disconnected")
         self.base_environ = {
@@ -90,6 +95,24 @@ class Hosting:
             "wsgi.file_wrapper": FileWrapper,
             **dict.fromkeys(added),
         }
+
+    def _open_books(self) -> None:
+        self.live, self.fast_uploads, self.asked_to_continue = set(), set(), set()
+        self.websockets = set()
+        self.disk = Allowance(self.limits.spool_bytes)
+        self.memory = Allowance(self.limits.body_memory_total_bytes)
+        self._counting = threading.Lock()
+        self._pid = os.getpid()
+
+    def check_process(self) -> None:
+        """Open new books in the child of a fork: the requests in the old ones, and whoever holds a lock, are not there.
+
+        To be called for each loop that is new; a loop does not survive a fork.
+        """
+        if self._pid != os.getpid():
+            with _renewing.get():
+                if self._pid != os.getpid():
+                    self._open_books()
 
     def count_refusal(self) -> None:
         """Count a request that the bridge answers itself. Any loop: `+=` is more than one step."""

@@ -36,7 +36,10 @@ def _look(hosting: Hosting, port: LoopPort) -> None:
     limit_s = hosting.limits.stuck_s
     if hosting.pool.stuck_count(limit_s):
         hosting.pool.replace_stuck(limit_s)
+        has_spare = hosting.pool.statistics().aside < hosting.pool.spare
         for stuck in hosting.pool.stuck(limit_s):
+            if has_spare and not stuck.is_aside:
+                continue  # it has become stuck this moment: the next look replaces it
             call = stuck.job
             if not isinstance(call, WSGICall) or call.is_reported:
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 
 import anyio
@@ -41,6 +42,19 @@ IDLE = Statistics(
 def test_a_new_adapter_has_nothing_to_tell():
     with hosted(answering([]), limits=Limits(workers=3)) as adapter:
         assert adapter.statistics() == IDLE
+
+
+def test_a_new_process_has_books_of_its_own(monkeypatch):
+    with hosted(answering([]), limits=Limits(workers=3)) as adapter:
+        books = adapter._hosting
+        books.live.add(books)
+        assert books.disk.take(5)
+        books.disk._lock.acquire()  # by a thread that the fork has not copied
+
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+
+        assert adapter.statistics() == IDLE
+        assert books.disk.take(5)
 
 
 @on_both_loops
