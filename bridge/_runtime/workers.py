@@ -27,42 +27,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from contextlib import suppress
-from typing import Protocol
 
+from bridge._runtime.crew import Crew, Deliverable, Worker
 from bridge._runtime.fair_jobs import FairJobs
-from bridge._runtime.processes import PerProcess
-from bridge._runtime.worker_reports import Job, StuckWorker, WorkerStatistics, stack_of_thread
-
-
-class Deliverable(Protocol):
-    """Where results wait to be delivered: a loop that is to be woken."""
-
-    def flush(self) -> None:
-        """Wake the loop. Any thread; raises only if it is gone."""
-        ...
-
-
-_renewing: PerProcess[threading.Lock] = PerProcess(threading.Lock)
-"""Held while a pool starts from nothing in a new process; of that process, so nobody else can have left it held."""
-
-
-class _Worker:
-    """One thread: its gate (a lock used as a binary semaphore) and the job it runs."""
-
-    __slots__ = ("busy_since_s", "gate", "has_ended", "is_aside", "is_dismissed", "is_woken", "job", "thread")
-
-    def __init__(self) -> None:
-        self.gate = threading.Lock()
-        self.gate.acquire()
-        self.is_woken = True  # a new worker is on its way to its first job
-        self.is_dismissed = False  # to end as soon as there is nothing to do
-        self.is_aside = False  # does not count against the limit until its job ends or it steps back
-        self.has_ended = threading.Event()
-        self.job: Job | None = None
-        self.busy_since_s = 0.0
-        self.thread: threading.Thread | None = None
+from bridge._runtime.worker_reports import Job
 
 
 def _flush(port: Deliverable) -> None:
@@ -70,7 +39,7 @@ def _flush(port: Deliverable) -> None:
         port.flush()
 
 
-class WorkerPool:
+class WorkerPool(Crew):
     """A bounded set of daemon threads that run jobs.
 
     Args:
@@ -91,35 +60,10 @@ class WorkerPool:
         spare: int = 40,
         name: str = "bridge-worker",
     ) -> None:
-        if workers < 1:
-            raise ValueError(f"a pool needs at least one worker, not {workers!r}")
-        self.workers = workers
+        super().__init__(workers, spare)
         self.queue = queue
-        self.spare = spare if workers > 1 else 0
-        self._is_fair = False
         self._idle_s = idle_s if workers > 1 else -1.0
         self._name = name
-        self._forget()
-
-    def _forget(self) -> None:
-        """Start from nothing: no thread, no job (construction, and the child after a fork)."""
-        self._lock = threading.Lock()
-        self._jobs: deque[Job] | FairJobs = FairJobs() if self._is_fair else deque()
-        self._aside = 0
-        self._idle: list[_Worker] = []
-        self._all: set[_Worker] = set()
-        self._undelivered: Deliverable | None = None
-        self._is_waking = False
-        self._closing = 0
-        self._made = 0
-        self._pid = os.getpid()  # last: who sees it uses the rest
-
-    def _check_process(self) -> None:
-        """Start from nothing in the child of a fork, whose locks may be held by threads that are not there."""
-        if self._pid != os.getpid():
-            with _renewing.get():
-                if self._pid != os.getpid():  # else another thread was quicker
-                    self._forget()
 
     def __repr__(self) -> str:
         now = self.statistics()
@@ -156,18 +100,6 @@ class WorkerPool:
             if other is not None:  # jobs of two loops in one pool: no waiting for each other
                 _flush(other)
 
-    def is_saturated(self) -> bool:
-        """Tell whether a job queued now has to wait for another one to end; a quick look. Any thread."""
-        return len(self._jobs) >= self._free()
-
-    def is_wanted(self) -> bool:
-        """Tell whether a job waits for a busy worker; a quick look. Any thread."""
-        return bool(self._jobs) and len(self._jobs) > self._free()
-
-    def _free(self) -> int:
-        """Count the workers that have nothing to do or are yet to be made; fewer than none if some are to end."""
-        return len(self._idle) + self.workers + self._aside - len(self._all)
-
     def serve_in_turn(self) -> None:
         """Serve the owners of jobs (their ``owner``) in turn from now on: several share this pool. Any thread."""
         self._check_process()
@@ -188,41 +120,12 @@ class WorkerPool:
                 return False
             return True
 
-    def statistics(self) -> WorkerStatistics:
-        """Return a snapshot. Any thread."""
-        self._check_process()
-        with self._lock:
-            idle = len(self._idle)
-            return WorkerStatistics(
-                busy=sum(worker.job is not None for worker in self._all),
-                idle=idle,
-                limit=self.workers,
-                waiting=len(self._jobs),
-                aside=self._aside,
-            )
-
-    def stuck(self, longer_than_s: float) -> list[StuckWorker]:
-        """Return the workers busy with one job for longer than that, with their stacks. Any thread."""
-        self._check_process()
-        now_s = time.monotonic()
-        with self._lock:
-            busy = [
-                (worker, worker.job, worker.busy_since_s, worker.is_aside)
-                for worker in self._all
-                if worker.job is not None
-            ]
-        return [
-            StuckWorker(worker.thread.name, job, now_s - since_s, stack_of_thread(worker.thread), is_aside)
-            for worker, job, since_s, is_aside in busy
-            if now_s - since_s > longer_than_s and worker.thread is not None
-        ]
-
     def replace_stuck(self, longer_than_s: float) -> int:
         """Set the workers aside that are busy with one job for longer than that; return how many. Any thread."""
         self._check_process()
         before_s = time.monotonic() - longer_than_s
         count = 0
-        following: _Worker | None = None
+        following: Worker | None = None
         with self._lock:
             for worker in self._all:
                 if worker.job is not None and worker.busy_since_s < before_s and self._set_aside(worker):
@@ -232,20 +135,6 @@ class WorkerPool:
         if following is not None:
             self._wake(following)
         return count
-
-    def stack_of(self, job: Job) -> str:
-        """Return where the worker that runs the job is, formatted like a traceback; empty if none does. Any thread."""
-        self._check_process()
-        with self._lock:
-            threads = [worker.thread for worker in self._all if worker.job is job]
-        return "".join(stack_of_thread(thread) for thread in threads if thread is not None)
-
-    def stuck_count(self, longer_than_s: float) -> int:
-        """Return how many workers are busy with one job for longer than that. Any thread."""
-        self._check_process()
-        before_s = time.monotonic() - longer_than_s
-        with self._lock:
-            return sum(worker.job is not None and worker.busy_since_s < before_s for worker in self._all)
 
     def close(self, timeout_s: float) -> bool:
         """Let all workers end that have nothing left to do; return whether all did within the time.
@@ -279,25 +168,13 @@ class WorkerPool:
             return True
         return isinstance(self._jobs, FairJobs) and self._jobs.may_wait(job, self.queue)
 
-    def _set_aside(self, worker: _Worker) -> bool:
-        if worker.is_aside or self._aside >= self.spare:
-            return False
-        worker.is_aside = True
-        self._aside += 1
-        return True
-
-    def _take_back(self, worker: _Worker) -> None:
-        if worker.is_aside:
-            worker.is_aside = False
-            self._aside -= 1
-
-    def _next_worker(self) -> _Worker | None:
+    def _next_worker(self) -> Worker | None:
         """Choose the worker to wake (or to start) now; the caller lets go of the lock and calls `_wake`."""
         if self._idle:
             worker = self._idle.pop()
             worker.is_woken = True
         elif len(self._all) - self._aside < self.workers:
-            worker = _Worker()
+            worker = Worker()
             self._all.add(worker)
             self._made += 1
         else:
@@ -305,13 +182,13 @@ class WorkerPool:
         self._is_waking = True
         return worker
 
-    def _dismiss(self, worker: _Worker) -> None:
+    def _dismiss(self, worker: Worker) -> None:
         self._all.discard(worker)
         worker.has_ended.set()
 
     # ---- Without the lock -------------------------------------------------------------------------------------
 
-    def _wake(self, worker: _Worker) -> None:
+    def _wake(self, worker: Worker) -> None:
         if worker.thread is not None:
             worker.gate.release()
             return
@@ -344,7 +221,7 @@ class WorkerPool:
         Returns:
             Whether `step_back` is to be called afterwards. False also for threads that are no workers of this pool.
         """
-        following: _Worker | None = None
+        following: Worker | None = None
         with self._lock:
             worker = self._current()
             if worker is None or not self._set_aside(worker):
@@ -362,11 +239,7 @@ class WorkerPool:
             if worker is not None:
                 self._take_back(worker)
 
-    def _current(self) -> _Worker | None:
-        current = threading.current_thread()
-        return next((worker for worker in self._all if worker.thread is current), None)
-
-    def _work(self, worker: _Worker) -> None:
+    def _work(self, worker: Worker) -> None:
         while True:
             job = self._take(worker)
             if job is not None:
@@ -375,9 +248,9 @@ class WorkerPool:
             elif not self._rest(worker):
                 return
 
-    def _take(self, worker: _Worker) -> Job | None:
+    def _take(self, worker: Worker) -> Job | None:
         """Take the next job, pass the wake-up on, and see that results are delivered; or lie down on the stack."""
-        following: _Worker | None = None
+        following: Worker | None = None
         port: Deliverable | None = None
         with self._lock:
             if worker.is_woken:
@@ -405,7 +278,7 @@ class WorkerPool:
             self._wake(following)
         return job
 
-    def _rest(self, worker: _Worker) -> bool:
+    def _rest(self, worker: Worker) -> bool:
         """Wait to be woken; return False if the worker is to end."""
         if worker not in self._all:
             return False
