@@ -135,7 +135,8 @@ class Crew:
 
     def _free(self) -> int:
         """Count the workers that have nothing to do or are yet to be made; fewer than none if some are to end."""
-        return len(self._idle) + self.workers + self._aside - len(self._all)
+        # One that is on its way to a job is free for the first that waits.
+        return len(self._idle) + self._is_waking + self.workers + self._aside - len(self._all)
 
     def _set_aside(self, worker: Worker) -> bool:
         if worker.is_aside or self._aside >= self.spare:

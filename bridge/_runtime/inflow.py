@@ -9,6 +9,9 @@ from contextlib import suppress
 
 from bridge._runtime.links import NO_LINK, PATIENCE_S, InflowLink, Place, wait
 
+_SMALL_PIECE_BYTES = 512
+"""Smaller pieces are joined: an octet by itself takes forty times its size of memory, which nobody counts."""
+
 
 class Inflow:
     """Octets from a loop to threads, asked for while no more than ``low_water_bytes`` are there.
@@ -123,7 +126,12 @@ class Inflow:
     def feed(self, piece: bytes) -> None:
         """Hand one piece over, which must not be empty. Loop side."""
         with self._lock:
-            self._pieces.append(piece)
+            pieces = self._pieces
+            # The first one may be half read already.
+            if len(pieces) > 1 and len(pieces[-1]) + len(piece) <= _SMALL_PIECE_BYTES:
+                pieces[-1] += piece
+            else:
+                pieces.append(piece)
             self._held_bytes += len(piece)
             if self._held_bytes > self._low_water_bytes:
                 self._has_asked = False

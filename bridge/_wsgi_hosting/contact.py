@@ -82,7 +82,7 @@ class Contact:
         if helpers is None or self.has_spooled_body:
             return self.outflow.held_bytes
         inflow = helpers.receiver.inflow
-        return self.outflow.held_bytes + (helpers.receiver.received_bytes if inflow is None else inflow.held_bytes)
+        return self.outflow.held_bytes + (helpers.receiver.collected_bytes if inflow is None else inflow.held_bytes)
 
     # ---- Loop ---------------------------------------------------------------------------------------------------
 

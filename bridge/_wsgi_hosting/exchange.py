@@ -35,6 +35,7 @@ from bridge.translate import messages
 from bridge.translate.headers import NO_BODY_FIELDS, BodyFraming, framing_from_headers
 
 _OVERLOADED = "The server is busy; try again soon."
+_NO_THREAD = "The server has no thread left; try again soon."
 
 # One worker in so many may be held by the body of a request with `Expect: 100-continue`.
 _CONTINUE_SHARE = 4
@@ -74,9 +75,9 @@ class Exchange(Contact):
             is_saturated = hosting.pool.is_saturated()
             try:
                 is_taken = hosting.pool.submit(call)
-            except RuntimeError:  # the system has no thread left
+            except RuntimeError as error:
                 self._close_body()
-                raise
+                raise RequestRefused(503, _NO_THREAD) from error
             if is_taken:
                 await self._respond(is_saturated)
             else:
@@ -248,7 +249,9 @@ class Exchange(Contact):
         extra: list[tuple[bytes, bytes]] = []
         if refusal.status == 503:  # noqa: PLR2004
             extra.append((b"retry-after", b"%d" % self.hosting.limits.retry_after_s))
-        logger.warning("%s refused: %s", repr(self), str(refusal))
+        # Why there is no room is for the log; the client need not know.
+        cause = "" if refusal.__cause__ is None else f" ({refusal.__cause__})"
+        logger.warning("%s refused: %s%s", repr(self), str(refusal), cause)
         await self._answer_plainly(refusal.status, refusal.reason, *extra)
 
     async def _answer_plainly(self, status: int, sentence: str, *extra: tuple[bytes, bytes]) -> None:

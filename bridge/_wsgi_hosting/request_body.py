@@ -35,6 +35,9 @@ _FAST_UPLOAD_SHARE = 4
 # Where memory is short, larger bodies go to the disk. Smaller ones stay: a file costs a descriptor.
 _SMALL_BODY_BYTES = 64 * 1024
 
+# Smaller pieces are joined: an octet by itself takes forty times its size of memory, which nobody counts.
+_SMALL_PIECE_BYTES = 512
+
 
 class CollectedBody(NamedTuple):
     """A body that has been received before the application is called."""
@@ -60,6 +63,7 @@ class RequestReceiver:
         is_ended: no further octet of the body will come.
         is_gone: the client has left.
         inflow: where pieces go that a worker asks for; None until it does.
+        collected_bytes: what has been received before the application is called, and is in memory.
         ahead_bytes: how far to fetch ahead of the application; 0 is one piece.
     """
 
@@ -78,6 +82,7 @@ class RequestReceiver:
         "_receive",
         "_wake",
         "ahead_bytes",
+        "collected_bytes",
         "inflow",
         "is_ended",
         "is_gone",
@@ -103,6 +108,7 @@ class RequestReceiver:
         self.is_ended = ends_by_length and framing.content_length == 0
         self.is_gone = False
         self.received_bytes = 0
+        self.collected_bytes = 0
 
     # ---- One event --------------------------------------------------------------------------------------------
 
@@ -178,22 +184,24 @@ class RequestReceiver:
         step_s = 0.0 if wait_s is None else min(1.0, wait_s / 4)
         extend_at_s = time.monotonic() + step_s
         pieces: list[bytes] = []
-        held_bytes = 0
         spool: Spool | None = None
         try:
             while not (self.is_ended or self.is_gone):
                 piece = await self._next_piece()
                 if not piece:
                     continue
-                pieces.append(piece)
-                held_bytes += len(piece)
+                if pieces and len(pieces[-1]) + len(piece) <= _SMALL_PIECE_BYTES:
+                    pieces[-1] += piece
+                else:
+                    pieces.append(piece)
+                self.collected_bytes += len(piece)
                 if wait_s is not None and (now_s := time.monotonic()) > extend_at_s:
                     # Not at each octet: moving a deadline costs more than receiving a piece.
                     extend_at_s = now_s + step_s
                     scope.deadline = anyio.current_time() + wait_s
                 if self.is_ended:
                     break
-                if self._is_too_much(held_bytes, len(piece), hosting):
+                if self._is_too_much(len(piece), hosting):
                     if hosting.large_body == "stream":
                         return pieces
                     if spool is None and self._may_stream(hosting):
@@ -203,25 +211,27 @@ class RequestReceiver:
                         self._disk = Share(hosting.disk)
                         spool = Spool(hosting.spool_pool, port, self._disk)
                     await spool.write(pieces)
-                    pieces, held_bytes = [], 0
+                    pieces, self.collected_bytes = [], 0
                     self._give_memory_back()
             error = self.cut() if self.is_gone and not self.is_ended else None
             if spool is None:
                 octets = pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 return CollectedBody(MemorySource(octets, error), len(octets), error is not None)
             await spool.write(pieces)
+            self.collected_bytes = 0
             file, spool = await spool.file(), None
             return CollectedBody(FileSource(file, error), self.received_bytes, error is not None)
         finally:
             if spool is not None:
                 await spool.discard()
 
-    def _is_too_much(self, held_bytes: int, piece_bytes: int, hosting: Hosting) -> bool:
+    def _is_too_much(self, piece_bytes: int, hosting: Hosting) -> bool:
         """Tell whether what is there of an unfinished body has to leave memory: it, or all of them together."""
         if self._memory is None:
             self._memory = Share(hosting.memory)
         has_room = self._memory.take(piece_bytes)
-        return held_bytes > self._limits.body_memory_bytes or (not has_room and held_bytes > _SMALL_BODY_BYTES)
+        most_bytes = self._limits.body_memory_bytes
+        return self.collected_bytes > (most_bytes if has_room else min(most_bytes, _SMALL_BODY_BYTES))
 
     def _give_memory_back(self) -> None:
         if self._memory is not None:

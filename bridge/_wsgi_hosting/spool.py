@@ -17,6 +17,7 @@ from bridge._runtime.waiting import ThreadCall, run_in_worker, start_in_worker
 from bridge._runtime.workers import WorkerPool
 from bridge.errors import RequestRefused
 
+_NO_ROOM = "The server has no room for this request body now; try again later."
 _PIECES_PER_WRITE = 512  # POSIX promises 16; the systems of today take 1024
 
 
@@ -40,21 +41,27 @@ class Spool:
         """Append pieces; returns when the write before this one is done. The list is consumed.
 
         Raises:
-            OSError: the disk is full, or fails.
-            RequestRefused: the adapter's files take as much as they may (503).
+            RequestRefused: the adapter's files take as much as they may, the disk is full or fails, or no descriptor
+                or thread is left (503).
         """
         if not self._disk.take(sum(map(len, pieces))):
-            raise RequestRefused(503, "The server has no room for this request body now; try again later.")
+            raise RequestRefused(503, _NO_ROOM)
         if self._file is None:
-            self._file = await run_in_worker(self._pool, self._port, _new_file)
+            try:
+                self._file = await run_in_worker(self._pool, self._port, _new_file)
+            except (OSError, RuntimeError) as error:
+                raise RequestRefused(503, _NO_ROOM) from error
         await self._wait()
-        self._writing = start_in_worker(self._pool, self._port, _write_all, self._file, pieces)
+        try:
+            self._writing = start_in_worker(self._pool, self._port, _write_all, self._file, pieces)
+        except RuntimeError as error:
+            raise RequestRefused(503, _NO_ROOM) from error
 
     async def file(self) -> io.FileIO:
         """Return the file once all is written; it belongs to the caller now.
 
         Raises:
-            OSError: the disk is full, or fails.
+            RequestRefused: the disk is full, or fails (503).
         """
         await self._wait()
         file, self._file = self._file, None
@@ -65,7 +72,7 @@ class Spool:
     async def discard(self) -> None:
         """Give the file back, after the write that is under way."""
         try:
-            with suppress(OSError):  # the body is not wanted any more
+            with suppress(RequestRefused):  # the body is not wanted any more
                 await self._wait()
         finally:  # cancelled: `ThreadCall.wait` has waited for the write all the same
             if self._file is not None:
@@ -75,7 +82,10 @@ class Spool:
     async def _wait(self) -> None:
         writing, self._writing = self._writing, None
         if writing is not None:
-            await writing.wait()
+            try:
+                await writing.wait()
+            except OSError as error:  # nobody's mistake, and not worth a traceback for each request
+                raise RequestRefused(503, _NO_ROOM) from error
 
 
 def _new_file() -> io.FileIO:
@@ -86,12 +96,15 @@ def _new_file() -> io.FileIO:
 def _write_all(file: io.FileIO, pieces: list[bytes]) -> None:
     """Append all pieces to the file. Spool thread."""
     descriptor = file.fileno()
-    while pieces:
-        written_bytes = _write_some(descriptor, pieces[:_PIECES_PER_WRITE])
-        while pieces and written_bytes >= len(pieces[0]):
-            written_bytes -= len(pieces.pop(0))
+    start = 0
+    while start < len(pieces):
+        written_bytes = _write_some(descriptor, pieces[start : start + _PIECES_PER_WRITE])
+        while start < len(pieces) and written_bytes >= len(pieces[start]):
+            written_bytes -= len(pieces[start])
+            start += 1
         if written_bytes:
-            pieces[0] = pieces[0][written_bytes:]
+            pieces[start] = pieces[start][written_bytes:]
+    pieces.clear()
 
 
 def _write_some(descriptor: int, pieces: list[bytes]) -> int:

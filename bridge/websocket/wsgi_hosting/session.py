@@ -6,20 +6,19 @@ r"""The loop's side of one WebSocket of a WSGI application: its course, from the
                                    `-- wire     <-- werkzeug.socket
 
 The session's own coroutine alone calls ``send``, so events are in order; the listener alone calls ``receive``, from the
-accept until either end closes. What the application's threads share with it is in `contact`. Everything here runs on
-the loop.
+accept until either end closes. What the application's threads share with it is in `contact`, how it ends early in
+`endings`. Everything here runs on the loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
 import anyio
 
-from bridge._runtime.loops import LoopGoneError, LoopPort
+from bridge._runtime.loops import LoopPort
 from bridge._runtime.waiting import wait_through_cancellation
 from bridge._wsgi_hosting.hosting import Hosting, describe, logger
 from bridge.errors import (
@@ -31,7 +30,8 @@ from bridge.translate import messages
 from bridge.translate.closing import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NORMAL
 from bridge.types import Message, Receive, Scope, Send
 from bridge.websocket.wsgi_hosting.call import WebSocketCall, key_from_scope, wire_pair
-from bridge.websocket.wsgi_hosting.contact import Contact, is_over
+from bridge.websocket.wsgi_hosting.contact import is_over
+from bridge.websocket.wsgi_hosting.endings import NOTICE_S, Endings
 from bridge.websocket.wsgi_hosting.listening import Listener
 from bridge.websocket.wsgi_hosting.outcomes import is_no_failure
 from bridge.websocket.wsgi_hosting.phases import Phase
@@ -40,26 +40,21 @@ from bridge.websocket.wsgi_hosting.wire import Wire
 
 _FULL = "The server has too many WebSocket connections; try again soon."
 _SERVER_ERROR = 500
-_NOTICE_S = 1.0
-"""How long a server gets to take a close, or to tell that the client has left: one that is stopping may do neither."""
 _MOMENTS_S = (0.001, 0.01, 0.1)
 """How long the thread of a connection that has just ended gets to come to rest, where it is the only one."""
 
 
-class Session(Contact):
+class Session(Endings):
     """One WebSocket connection. Loop, but for what it inherits."""
 
     is_start_sent = False
     is_ended = False
-    _sending: anyio.CancelScope | None = None
-    _is_leaving = False
     _is_forwarding = False
 
     def __init__(self, hosting: Hosting, scope: Scope, receive: Receive, send: Send, port: LoopPort) -> None:
         super().__init__(hosting, scope, port)
         self._receive = receive
         self._send = send
-        self.wire: Wire | None = None
         self._speaker = Speaker(self)
         self._listener = Listener(self, receive)
 
@@ -266,44 +261,6 @@ class Session(Contact):
             has_failed = error is not None or self._speaker.response_status >= _SERVER_ERROR
             await self.close(INTERNAL_ERROR if has_failed else NORMAL, "")
 
-    # ---- Endings --------------------------------------------------------------------------------------------------
-
-    def client_left(self, code: int, reason: str) -> None:
-        """The client has closed, or is lost: blocked calls end, what is sent from now on is lost."""
-        if self.phase in (Phase.CLOSED, Phase.GONE):
-            return
-        self.close_reason, self.close_code = reason, code
-        self._give_all_up(ClientDisconnected(f"the client has closed the WebSocket (code {code})"))
-        if self.wire is not None and self.path == "wire":
-            self.wire.close(code, reason)
-
-    def _give_all_up(self, reason: ClientDisconnected) -> None:
-        self.phase = Phase.GONE
-        self._stop_application(reason)
-        if self._sending is not None:
-            self._sending.cancel()
-        self.signal.set()
-
-    def _stop_application(self, reason: ClientDisconnected) -> None:
-        """Let blocked calls end, and whatever the application still says be lost."""
-        if self.close_code is None:
-            self.close_code = ABNORMAL
-        self._speaker.forget()
-        self.outflow.close(reason)
-        self.mailbox.close(reason)
-        self.cancel_calls(reason)
-        if self.wire is not None and not self.wire.has_ended:
-            self.wire.resume()
-
-    def client_is_lost(self) -> None:
-        """The client is lost."""
-        self.client_left(ABNORMAL, "")
-
-    def client_has_gone(self, reason: ClientDisconnected, cause: BaseException | None = None) -> None:
-        """A denial could not be sent."""
-        reason.__cause__ = cause
-        self._give_all_up(reason)
-
     async def send_quietly(self, message: Message) -> None:
         """Send an event; that the client has left is no error."""
         try:
@@ -320,33 +277,19 @@ class Session(Contact):
 
     async def _learns_that_client_left(self) -> bool:
         """Tell whether the error of ``send`` meant that: daphne's is no ``OSError``, but ``receive`` says so too."""
-        with anyio.move_on_after(_NOTICE_S):
+        with anyio.move_on_after(NOTICE_S):
             while not self.is_gone and self._listener.is_running:
                 await self.signal.wait()
         self.signal.set()
         return self.is_gone
 
-    def leave(self) -> None:
-        """Close with 1001, because the server is shutting down. Any thread: another loop may be shutting down."""
-        with suppress(LoopGoneError):
-            self.port.post(self._begin_to_leave)
-
-    def _begin_to_leave(self) -> None:
-        self._is_leaving = True  # for good: the handshake may yet be accepted
-        self.signal.set()
-        if self._sending is not None:
-            self.port.call_later(_NOTICE_S, self._stop_sending)
-
-    def _stop_sending(self) -> None:
-        """A client that takes nothing does not hold up the shutdown."""
-        if self._sending is not None:
-            self._sending.cancel()
+    # ---- The server's end -----------------------------------------------------------------------------------------
 
     async def _go_away(self) -> None:
         if self.phase is Phase.OPEN:
             if self.wire is not None and self.path == "wire":
                 self.wire.close(GOING_AWAY, "")
-            with anyio.move_on_after(_NOTICE_S):  # granian, when it stops, may never say that it has taken the close
+            with anyio.move_on_after(NOTICE_S):  # granian, when it stops, may never say that it has taken the close
                 await self.close(GOING_AWAY, "")
             self.outflow.close(ClientDisconnected("the server is shutting down"))
 
