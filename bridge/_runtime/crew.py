@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from bridge._runtime.fair_jobs import FairJobs
@@ -101,15 +102,20 @@ class Crew:
                 aside=self._aside,
             )
 
-    def stuck(self, longer_than_s: float) -> list[StuckWorker]:
-        """Return the workers busy with one job for longer than that, with their stacks. Any thread."""
+    def stuck(self, longer_than_s: float, is_of_interest: Callable[[Job], bool] | None = None) -> list[StuckWorker]:
+        """Return the workers busy with one job for longer than that, with their stacks. Any thread.
+
+        Args:
+            longer_than_s: how long.
+            is_of_interest: tells of which jobs, with the lock held; a stack is too dear to be made in vain.
+        """
         self._check_process()
         now_s = time.monotonic()
         with self._lock:
             busy = [
                 (worker, worker.job, worker.busy_since_s, worker.is_aside)
                 for worker in self._all
-                if worker.job is not None
+                if worker.job is not None and (is_of_interest is None or is_of_interest(worker.job))
             ]
         return [
             StuckWorker(worker.thread.name, job, now_s - since_s, stack_of_thread(worker.thread), is_aside)

@@ -10,10 +10,11 @@ outside.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from weakref import ref
 
 from bridge._runtime.loops import LoopPort
+from bridge._runtime.worker_reports import Job
 from bridge._wsgi_hosting.call import WSGICall
 from bridge._wsgi_hosting.hosting import Hosting, logger
 from bridge.errors import ClientTimeout
@@ -37,22 +38,25 @@ def _look(hosting: Hosting, port: LoopPort) -> None:
     if hosting.pool.stuck_count(limit_s):
         hosting.pool.replace_stuck(limit_s)
         has_spare = hosting.pool.statistics().aside < hosting.pool.spare
-        for stuck in hosting.pool.stuck(limit_s):
+
+        def is_news(job: Job) -> bool:
+            if not isinstance(job, WSGICall) or job.is_reported:
+                return False
+            exchange = job.exchange
+            return exchange.hosting is hosting and not exchange.is_started  # a shared pool runs those of others, too
+
+        for stuck in hosting.pool.stuck(limit_s, is_news):
             if has_spare and not stuck.is_aside:
                 continue  # it has become stuck this moment: the next look replaces it
-            call = stuck.job
-            if not isinstance(call, WSGICall) or call.is_reported:
-                continue
-            exchange = call.exchange
-            if exchange.hosting is hosting and not exchange.is_started:  # a shared pool runs those of others, too
-                call.is_reported = True
-                logger.warning(
-                    "%s: the application has been busy for %.1f s without beginning its response; %s:\n%s",
-                    repr(exchange),  # a record that is kept keeps no request alive
-                    stuck.busy_s,
-                    "another worker takes its place" if stuck.is_aside else "no spare worker is left for its place",
-                    stuck.stack,
-                )
+            call = cast("WSGICall", stuck.job)
+            call.is_reported = True
+            logger.warning(
+                "%s: the application has been busy for %.1f s without beginning its response; %s:\n%s",
+                repr(call.exchange),  # a record that is kept keeps no request alive
+                stuck.busy_s,
+                "another worker takes its place" if stuck.is_aside else "no spare worker is left for its place",
+                stuck.stack,
+            )
     if hosting.live:
         watch(hosting, port)
 
