@@ -40,7 +40,10 @@ def records(log: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 
 def assert_is_one_safe_line(record: logging.LogRecord, method: str | None = None) -> None:
-    message = record.getMessage()
+    assert_is_safe_line(record.getMessage(), method)
+
+
+def assert_is_safe_line(message: str, method: str | None = None) -> None:
     assert "'/a\\nb'" in message, "the path is not there, or not escaped"
     assert "\n" not in message
     assert "secret" not in message
@@ -243,7 +246,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("often")
-def test_a_stuck_request_of_an_asgi_application_is_one_warning(backend, log):
+def test_a_stuck_request_of_an_asgi_application_is_one_warning_with_its_stack(backend, log):
     hold = Hold("the application is silent")
 
     async def app(scope, receive, send):
@@ -265,7 +268,9 @@ def test_a_stuck_request_of_an_asgi_application_is_one_warning(backend, log):
 
     [record] = records(log)
     assert (record.name, record.levelno) == ("bridge.asgi_to_wsgi", logging.WARNING)
-    assert_is_one_safe_line(record, "PUT")
+    line, _, stack = record.getMessage().partition("\n")
+    assert_is_safe_line(line, "PUT")
+    assert "stop_here_on_loop" in stack
 
 
 @pytest.mark.usefixtures("often")
