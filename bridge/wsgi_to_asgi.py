@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack, cast
 
 import anyio
@@ -20,6 +19,7 @@ from bridge._wsgi_hosting.exchange import Exchange
 from bridge._wsgi_hosting.frameworks import needs_content_length
 from bridge._wsgi_hosting.hosting import Hosting, TextSink, logger
 from bridge._wsgi_hosting.observed import run_observed
+from bridge._wsgi_hosting.statistics import Statistics, statistics_of
 from bridge.detect import protocol_of, single_callable
 from bridge.errors import ServerError
 from bridge.lifespan import Hooks, answer_lifespan, hooks_from
@@ -29,37 +29,10 @@ from bridge.translate import messages
 from bridge.translate.environ import EnvironOptions
 from bridge.types import AnyASGIApp, ASGIApp, Receive, Scope, Send, WSGIApp
 
+__all__ = ["Statistics", "WSGIToASGI", "WSGIToASGIOptions", "to_asgi"]
+
 _DRAIN_LOOK_S = 0.02
 _POOL_CLOSE_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """A snapshot of one adapter.
-
-    The worker numbers and ``waiting`` are those of the pool, which several adapters may share.
-    """
-
-    workers_busy: int
-    workers_idle: int
-    workers_max: int
-    waiting: int
-    """Requests that wait for a worker."""
-    requests: int
-    """Requests under way, waiting ones included."""
-    bytes_held: int
-    """Bytes of request bodies in memory and of responses not yet sent."""
-    streams_open: int
-    websockets: int
-    """WebSocket connections under way."""
-    refused: int
-    """Requests answered by the adapter itself (400, 408, 413, 503) since it was made."""
-    stuck: int
-    """Workers busy with one request for longer than ``Limits.stuck_s``."""
-    workers_aside: int
-    """Busy workers whose places others have taken, because they are stuck or wait for a slow client."""
-    bytes_spooled: int
-    """What the temporary files of this adapter hold: request bodies, and responses that slow clients have not taken."""
 
 
 class WSGIToASGIOptions(TypedDict, total=False):
@@ -207,23 +180,7 @@ class WSGIToASGI:
 
     def statistics(self) -> Statistics:
         """Return a snapshot of workers, requests and memory. Any thread."""
-        hosting = self._hosting
-        hosting.check_process()
-        workers = hosting.pool.statistics()
-        return Statistics(
-            workers_busy=workers.busy,
-            workers_idle=workers.idle,
-            workers_max=workers.limit,
-            waiting=workers.waiting,
-            requests=len(hosting.live),
-            bytes_held=hosting.bytes_held(),
-            streams_open=hosting.streams_open(),
-            websockets=len(hosting.websockets),
-            refused=hosting.refused,
-            stuck=hosting.pool.stuck_count(hosting.limits.stuck_s),
-            workers_aside=workers.aside,
-            bytes_spooled=hosting.disk.taken_bytes,
-        )
+        return statistics_of(self._hosting)
 
     def observe(self, observer: Observer) -> None:
         """Let ``observer`` be called with a `RequestReport` for each request that is over. Any thread.
