@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.websockets import CASES, gthread, missing_packages, uvicorn
+from benchmarks.on_servers.websockets import CASES, gthread, missing_packages, uvicorn
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(missing_packages()), reason="a contestant is not installed")]
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from benchmarks.websocket_client import frame
+from benchmarks.on_servers.websocket_client import frame
 from tests.integration.servers import HOST
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks import servers
+from benchmarks.on_servers import servers
 from benchmarks.settings import MIB, Settings, Table
 
 PIECE = bytes(MIB)

@@ -18,9 +18,17 @@ import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
+from benchmarks.on_servers.websocket_client import (
+    TEXT,
+    abort,
+    close,
+    frame,
+    on_the_core_of_clients,
+    opened,
+    read_exactly,
+)
+from benchmarks.on_servers.websockets import gunicorn, missing_packages, uvicorn
 from benchmarks.settings import Settings, Table
-from benchmarks.websocket_client import TEXT, abort, close, frame, on_the_core_of_clients, opened, read_exactly
-from benchmarks.websockets import gunicorn, missing_packages, uvicorn
 
 _SENT = frame(TEXT, b"a message", is_from_client=True)
 _EXPECTED = frame(TEXT, b"a message", is_from_client=False)

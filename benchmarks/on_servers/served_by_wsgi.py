@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from benchmarks.apps import hello as wsgi
-from benchmarks.served import native
+from benchmarks.on_servers.served import native
 from benchmarks.settings import MIB
 from bridge import to_wsgi
 

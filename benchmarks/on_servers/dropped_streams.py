@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from benchmarks import servers
+from benchmarks.on_servers import servers
 from benchmarks.settings import Settings, Table
 
 WAIT_S = 30.0

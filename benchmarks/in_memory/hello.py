@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks import apps
-from benchmarks.driver import clients, compare
+from benchmarks.in_memory.driver import clients, compare
 from benchmarks.settings import Settings, Table
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 
-from benchmarks import servers
+from benchmarks.on_servers import servers
 from benchmarks.settings import Settings, Table, interleaved, medians, ratio
 
 BRIDGE = "bridge on uvicorn"
-WSGI_APP = "benchmarks.served:wsgi"
+WSGI_APP = "benchmarks.on_servers.served:wsgi"
 
 
 def run(settings: Settings) -> list[Table]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.adapters import BRIDGE, FLOOR, candidates
+from benchmarks.in_memory.adapters import BRIDGE, FLOOR, candidates
 from benchmarks.settings import KIB, Settings, Table, medians, ratio
 
 PIECE = bytes(64 * KIB)

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import servers
-from benchmarks.memory import download, resident_mib, upload
+from benchmarks.on_servers import servers
+from benchmarks.on_servers.memory import download, resident_mib, upload
 from benchmarks.settings import Settings, Table
 
 
@@ -22,7 +22,7 @@ def run(settings: Settings) -> list[Table]:
         "upload": lambda url: upload(url, size_mib),
         "download": lambda url: download(url, f"/down/{size_mib}", size_mib),
     }.items():
-        with servers.server(*command, "benchmarks.served_by_wsgi:transfers", path="/down/1") as (url, pid):
+        with servers.server(*command, "benchmarks.on_servers.served_by_wsgi:transfers", path="/down/1") as (url, pid):
             worker = int(Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()[0])
             idle = resident_mib(worker, "VmRSS")  # after one request: everything has been imported
             transfer(url)

@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from benchmarks import adapters, apps
+from benchmarks import apps
+from benchmarks.in_memory import adapters
 from benchmarks.settings import MIB
 from bridge import Limits, WSGIToASGI
 

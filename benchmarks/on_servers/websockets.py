@@ -13,11 +13,11 @@ import contextlib
 import importlib.util
 from functools import partial
 
-from benchmarks import servers
+from benchmarks.on_servers import servers
+from benchmarks.on_servers.websocket_client import BINARY, TEXT, Echoes
 from benchmarks.settings import KIB, Settings, Table, interleaved, medians, ratio
-from benchmarks.websocket_client import BINARY, TEXT, Echoes
 
-_APPS = "benchmarks.served_websockets"
+_APPS = "benchmarks.on_servers.served_websockets"
 _PACKAGES = ("flask_sock", "gunicorn", "starlette", "uvicorn", "uvloop", "websockets", "wsproto")
 _SMALL = b"a message of thirty-two octets.."
 _LARGE = bytes(range(256)) * KIB
@@ -44,7 +44,7 @@ def missing_packages() -> list[str]:
 
 
 def gunicorn(app: str, *options: str, path: str = "/") -> contextlib.AbstractContextManager[tuple[str, int]]:
-    """Run gunicorn with an application that a function of `benchmarks.served_websockets` makes."""
+    """Run gunicorn with an application that a function of `benchmarks.on_servers.served_websockets` makes."""
     command = ("gunicorn", "--bind", "127.0.0.1:{port}", "--no-control-socket", *options, f"{_APPS}:{app}()")
     return servers.server(*command, path=path)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks import apps
-from benchmarks.adapters import FLOOR
-from benchmarks.driver import clients, compare
+from benchmarks.in_memory.adapters import FLOOR
+from benchmarks.in_memory.driver import clients, compare
 from benchmarks.settings import Settings, Table, ratio
 
 IDEAL_US = 10_000 / 40

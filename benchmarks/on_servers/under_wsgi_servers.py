@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 
-from benchmarks import servers
+from benchmarks.on_servers import servers
 from benchmarks.settings import Settings, Table, interleaved, medians, ratio
 
 PLAIN = "plain WSGI"
@@ -55,7 +55,7 @@ def _measure(settings: Settings, command: tuple[str, ...]) -> dict[str, float]:
     seconds = settings.pick(3, 1)
     with contextlib.ExitStack() as running:
         urls = {
-            name: running.enter_context(servers.server(*command, f"benchmarks.served_by_wsgi:{app}"))[0]
+            name: running.enter_context(servers.server(*command, f"benchmarks.on_servers.served_by_wsgi:{app}"))[0]
             for name, app in CONTESTANTS.items()
         }
         return medians(

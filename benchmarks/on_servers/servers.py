@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-TOP = Path(__file__).resolve().parent.parent
+TOP = Path(__file__).resolve().parent.parent.parent
 START_S = 20.0
 STOP_S = 10.0
 
@@ -72,9 +72,9 @@ def server(*arguments: str, path: str = "/") -> Iterator[tuple[str, int]]:
 
 
 def uvicorn(app: str, **paths: str) -> contextlib.AbstractContextManager[tuple[str, int]]:
-    """Run uvicorn on uvloop and httptools with the application that a function of `benchmarks.served` makes."""
+    """Run uvicorn on uvloop and httptools with the application that a function of `on_servers.served` makes."""
     options = ["--factory", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "error"]
-    return server("uvicorn", *options, "--port", "{port}", f"benchmarks.served:{app}", **paths)
+    return server("uvicorn", *options, "--port", "{port}", f"benchmarks.on_servers.served:{app}", **paths)
 
 
 def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], command: list[str]) -> None:

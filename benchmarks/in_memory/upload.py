@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks import apps
-from benchmarks.driver import PIECE, compare, request
+from benchmarks.in_memory.driver import PIECE, compare, request
 from benchmarks.settings import MIB, Settings, Table
 
 

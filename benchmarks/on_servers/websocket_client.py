@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from benchmarks import servers
+from benchmarks.on_servers import servers
 
 TEXT, BINARY = 1, 2
 TIMEOUT_S = 30.0

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from benchmarks import apps, servers
+from benchmarks import apps
+from benchmarks.on_servers import servers
 from benchmarks.settings import Settings, Table, interleaved, medians, ratio
 from bridge import to_asgi
 
@@ -58,8 +59,18 @@ def run(settings: Settings) -> list[Table]:
 
 
 def _compare(settings: Settings, name: str) -> Table:
-    by_hand = ("uvicorn", "--port", "{port}", *_UVICORN, "--factory", f"benchmarks.serve:{name}_by_hand")
-    served = ("bridge", "serve", f"benchmarks.serve:make_{name}", "--factory", "-s", "uvicorn", "-p", "{port}", "--")
+    by_hand = ("uvicorn", "--port", "{port}", *_UVICORN, "--factory", f"benchmarks.on_servers.serve:{name}_by_hand")
+    served = (
+        "bridge",
+        "serve",
+        f"benchmarks.on_servers.serve:make_{name}",
+        "--factory",
+        "-s",
+        "uvicorn",
+        "-p",
+        "{port}",
+        "--",
+    )
     contestants = {
         SERVED: servers.server(*served, *_UVICORN),
         BY_HAND: servers.server(*by_hand),

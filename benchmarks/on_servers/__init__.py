@@ -1,0 +1,1 @@
+"""Questions that are asked of real servers in subprocesses, on loopback."""

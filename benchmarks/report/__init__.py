@@ -1,0 +1,1 @@
+"""What becomes of results: Markdown tables, SVG plots, pages."""
