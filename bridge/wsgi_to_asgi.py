@@ -15,9 +15,10 @@ import anyio
 from bridge._options import check_choice
 from bridge._runtime.loops import LoopPort, current_port
 from bridge._runtime.workers import WorkerPool
+from bridge._wsgi_hosting.error_stream import TextSink
 from bridge._wsgi_hosting.exchange import Exchange
 from bridge._wsgi_hosting.frameworks import needs_content_length
-from bridge._wsgi_hosting.hosting import Hosting, TextSink, logger
+from bridge._wsgi_hosting.hosting import Hosting, logger
 from bridge._wsgi_hosting.observed import run_observed
 from bridge._wsgi_hosting.statistics import Statistics, statistics_of
 from bridge.detect import protocol_of, single_callable

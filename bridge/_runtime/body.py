@@ -96,6 +96,14 @@ class FileSource:
                 self._file = self._reader = None
 
 
+class Opener(Protocol):
+    """Who has a body that nobody has asked for yet."""
+
+    def open_body(self) -> Source:
+        """Return where its octets come from. Any thread."""
+        ...
+
+
 class LazySource:
     """A source that is made when somebody reads: most requests without a body are never asked for one.
 
@@ -130,12 +138,17 @@ class BodyStream:
 
     The reader behind it is made at the first use, since most bodies are never looked at, and never changed again.
     Reading is serialised by the reader itself, so several threads get disjoint octets.
+
+    Args:
+        source: where the octets come from; None if that is known only when somebody reads.
+        opener: whoever knows it then.
     """
 
-    __slots__ = ("_reader", "_source")
+    __slots__ = ("_opener", "_reader", "_source")
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source | None, opener: Opener | None = None) -> None:
         self._source = source
+        self._opener = opener
         self._reader: io.BufferedReader | io.BytesIO | None = None
 
     def _open(self) -> io.BufferedReader | io.BytesIO:
@@ -145,6 +158,8 @@ class BodyStream:
                 reader = self._reader
                 if reader is None:
                     source = self._source
+                    if source is None:
+                        source = MemorySource(b"") if self._opener is None else LazySource(self._opener.open_body)
                     # Octets that are all there are read without a Python function for each piece.
                     reader = source.reader() if isinstance(source, MemorySource | FileSource) else None
                     if reader is None:

@@ -72,7 +72,7 @@ class Crew:
         self._made: int = 0
         self._pid = os.getpid()  # last: who sees it uses the rest
 
-    def _check_process(self) -> None:
+    def check_process(self) -> None:
         """Start from nothing in the child of a fork, whose locks may be held by threads that are not there."""
         if self._pid != os.getpid():
             with _renewing.get():
@@ -83,7 +83,7 @@ class Crew:
 
     def is_saturated(self) -> bool:
         """Tell whether a job queued now has to wait for another one to end; a quick look. Any thread."""
-        return len(self._jobs) >= self._free()
+        return len(self._jobs) >= len(self._idle) + self._is_waking + self.workers + self._aside - len(self._all)
 
     def is_wanted(self) -> bool:
         """Tell whether a job waits for a busy worker; a quick look. Any thread."""
@@ -91,7 +91,7 @@ class Crew:
 
     def statistics(self) -> WorkerStatistics:
         """Return a snapshot. Any thread."""
-        self._check_process()
+        self.check_process()
         with self._lock:
             idle = len(self._idle)
             return WorkerStatistics(
@@ -109,7 +109,7 @@ class Crew:
             longer_than_s: how long.
             is_of_interest: tells of which jobs, with the lock held; a stack is too dear to be made in vain.
         """
-        self._check_process()
+        self.check_process()
         now_s = time.monotonic()
         with self._lock:
             busy = [
@@ -125,14 +125,14 @@ class Crew:
 
     def stuck_count(self, longer_than_s: float) -> int:
         """Return how many workers are busy with one job for longer than that. Any thread."""
-        self._check_process()
+        self.check_process()
         before_s = time.monotonic() - longer_than_s
         with self._lock:
             return sum(worker.job is not None and worker.busy_since_s < before_s for worker in self._all)
 
     def stack_of(self, job: Job) -> str:
         """Return where the worker that runs the job is, formatted like a traceback; empty if none does. Any thread."""
-        self._check_process()
+        self.check_process()
         with self._lock:
             threads = [worker.thread for worker in self._all if worker.job is job]
         return "".join(stack_of_thread(thread) for thread in threads if thread is not None)

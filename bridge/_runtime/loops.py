@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
@@ -82,7 +83,7 @@ class LoopPort(Protocol):
         ...
 
     def is_current(self) -> bool:
-        """Tell whether the caller runs on this loop."""
+        """Tell whether the caller runs on this loop, in the process in which the loop was started."""
         ...
 
     def new_signal(self) -> Signal:
@@ -177,7 +178,7 @@ class AsyncioPort:
 
     def is_current(self) -> bool:
         try:
-            return asyncio.get_running_loop() is self._loop
+            return asyncio.get_running_loop() is self._loop  # which asks for the process, too
         except RuntimeError:
             return False
 
@@ -211,10 +212,11 @@ class TrioSignal:
 class TrioPort:
     """`LoopPort` for trio."""
 
-    __slots__ = ("_callbacks", "_gone", "_lowlevel", "_new_event", "_sleep", "_token", "is_watched")
+    __slots__ = ("_callbacks", "_gone", "_lowlevel", "_new_event", "_pid", "_sleep", "_token", "is_watched")
 
     def __init__(self, trio_module: Any) -> None:
         self.is_watched = False
+        self._pid = os.getpid()
         self._sleep: Callable[[float], Awaitable[None]] = trio_module.sleep
         self._new_event: Callable[[], trio.Event] = trio_module.Event
         self._lowlevel: Any = trio_module.lowlevel
@@ -253,7 +255,7 @@ class TrioPort:
 
     def is_current(self) -> bool:
         try:
-            return bool(self._lowlevel.current_trio_token() is self._token)
+            return bool(self._lowlevel.current_trio_token() is self._token) and os.getpid() == self._pid
         except RuntimeError:
             return False
 

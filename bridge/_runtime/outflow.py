@@ -35,6 +35,7 @@ class Outflow(Generic[T]):
     _held_bytes = 0
     _is_finished = False
     _is_notified = False
+    _last: tuple[T, ...] = ()  # what came with the end; written before the flag that says so
     reports = 0
     """How often something was reported as sent: while it stands still, nothing goes out."""
     reason: Exception | None = None
@@ -59,7 +60,7 @@ class Outflow(Generic[T]):
     @property
     def has_items(self) -> bool:
         """Whether there is something to take; if not, the loop side is woken by the next item. Loop side."""
-        return bool(self._items)
+        return bool(self._items) or (self._is_finished and bool(self._last))
 
     # ---- Thread side ------------------------------------------------------------------------------------------
 
@@ -161,25 +162,36 @@ class Outflow(Generic[T]):
     def finish(self, error: BaseException | None = None, items: tuple[T, ...] = ()) -> None:
         """Hand the last items over and say how it went. Thread side, once, as the last act of its job.
 
-        Never raises the reason.
+        Never raises the reason. Without the lock, which would cost an ordinary request more than all the rest here: the
+        flag is written last, so whoever sees it sees the others; and the loop side is told in any case.
         """
-        with self._lock:
-            if items and self.reason is None:
-                self._items.extend(items)
-            self._error = error
-            self._is_finished = True
-            is_first, self._is_notified = not self._is_notified, True
-        if is_first:
-            self._link.notify_soon()
+        self._last = items
+        self._error = error
+        self._is_finished = True
+        self._link.notify_soon()
 
     # ---- Loop side --------------------------------------------------------------------------------------------
+
+    def take_at_once(self, count: int) -> tuple[T, ...]:
+        """Return what came with `finish`, if that was so many items and nothing else is there. Loop side.
+
+        Else nothing is returned, and nothing taken.
+        """
+        last = self._last
+        if len(last) != count or not self._is_finished or self._items or self.reason is not None:
+            return ()
+        self._last = ()
+        return last
 
     def take(self) -> tuple[list[T], bool]:
         """Return all items there are, and whether the thread side has finished. Loop side; never blocks."""
         with self._lock:
+            is_finished = self._is_finished  # first: what is put before it is there then
             items, self._items = self._items, []
-            self._is_notified = self._is_finished  # after the end there is nothing to be told
-            return items, self._is_finished
+            self._is_notified = is_finished  # after the end there is nothing to be told
+            if is_finished:
+                self._take_last(items)
+            return items, is_finished
 
     def take_some(self, most_bytes: int) -> tuple[list[T], bool]:
         """Return the first items, of about that size, and whether they were the last of all. Loop side; never blocks.
@@ -190,13 +202,21 @@ class Outflow(Generic[T]):
             return self.take()
         with self._lock:
             count = size_bytes = 0
+            is_finished = self._is_finished
             while count < len(self._items) and size_bytes < most_bytes:
                 size_bytes += _size_bytes(self._items[count])
                 count += 1
             items, self._items = self._items[:count], self._items[count:]
-            is_last = self._is_finished and not self._items
-            self._is_notified = bool(self._items) or self._is_finished
+            is_last = is_finished and not self._items
+            self._is_notified = bool(self._items) or is_finished
+            if is_last:
+                self._take_last(items)
             return items, is_last
+
+    def _take_last(self, items: list[T]) -> None:
+        if self.reason is None:
+            items.extend(self._last)
+        self._last = ()
 
     def sent(self, count: int, size_bytes: int) -> None:
         """Report that many items, of that size together, as sent. Loop side."""

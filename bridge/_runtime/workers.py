@@ -24,7 +24,6 @@ Fork: threads do not survive it. The pool notices a new process id when it is ne
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from contextlib import suppress
@@ -77,8 +76,11 @@ class WorkerPool(Crew):
         Raises:
             RuntimeError: the system has no thread left and none is running.
         """
-        if self._pid != os.getpid():
-            self._check_process()
+        self.check_process()
+        return self.submit_here(job)
+
+    def submit_here(self, job: Job) -> bool:
+        """`submit` for who knows that this is the pool's process: to ask the system takes 0.05 to 0.2 us."""
         with self._lock:
             if len(self._jobs) >= self.queue and not self._may_wait(job):
                 return False
@@ -102,7 +104,7 @@ class WorkerPool(Crew):
 
     def serve_in_turn(self) -> None:
         """Serve the owners of jobs (their ``owner``) in turn from now on: several share this pool. Any thread."""
-        self._check_process()
+        self.check_process()
         with self._lock:
             if not self._is_fair:
                 self._is_fair = True
@@ -112,7 +114,7 @@ class WorkerPool(Crew):
 
     def discard(self, job: Job) -> bool:
         """Take a job back; return False if a worker has it (or had it) already. Any thread."""
-        self._check_process()
+        self.check_process()
         with self._lock:
             try:
                 self._jobs.remove(job)
@@ -122,7 +124,7 @@ class WorkerPool(Crew):
 
     def replace_stuck(self, longer_than_s: float) -> int:
         """Set the workers aside that are busy with one job for longer than that; return how many. Any thread."""
-        self._check_process()
+        self.check_process()
         before_s = time.monotonic() - longer_than_s
         count = 0
         following: Worker | None = None
@@ -142,7 +144,7 @@ class WorkerPool(Crew):
         Jobs that wait are still run. The pool can be used again afterwards: it starts new threads. Any thread but a
         worker; blocks.
         """
-        self._check_process()
+        self.check_process()
         deadline_s = time.monotonic() + timeout_s
         with self._lock:
             self._closing += 1

@@ -154,7 +154,12 @@ class Contact:
                 self._helpers = Helpers(self, self._receive, self._framing)
             return self._helpers
 
-    def _open_inflow(self) -> Inflow:
+    def open_body(self) -> Inflow:
+        """Return the request's body on demand. Any thread.
+
+        Raises:
+            RequestCancelled: the request is over.
+        """
         return self.helpers().open_inflow()
 
     def client_disconnected(self) -> bool:

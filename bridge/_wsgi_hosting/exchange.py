@@ -15,17 +15,17 @@ from typing import Any
 import anyio
 from anyio.lowlevel import checkpoint
 
-from bridge._runtime.body import FileSource, LazySource, MemorySource, Source
+from bridge._runtime.body import FileSource, MemorySource, Source
 from bridge._runtime.waiting import start_in_worker, wait_through_cancellation
 from bridge._wsgi_hosting.call import WSGICall
 from bridge._wsgi_hosting.contact import Contact
 from bridge._wsgi_hosting.hosting import logger
 from bridge._wsgi_hosting.sending import (
     JOIN_UP_TO_BYTES,
+    WHOLE_LENGTH,
     has_content,
     is_complete,
     is_spooled,
-    is_whole,
     send_items,
     send_whole,
 )
@@ -36,6 +36,8 @@ from bridge.translate.headers import NO_BODY_FIELDS, BodyFraming, framing_from_h
 
 _OVERLOADED = "The server is busy; try again soon."
 _NO_THREAD = "The server has no thread left; try again soon."
+
+_HTTP_1 = ("1.1", "1.0")
 
 # One worker in so many may be held by the body of a request with `Expect: 100-continue`.
 _CONTINUE_SHARE = 4
@@ -58,31 +60,38 @@ class Exchange(Contact):
             Exception: the application's own error, if it failed; what ``send`` or ``receive`` raise, but for the
                 client's disconnect, which ends quietly.
         """
-        hosting = self.hosting
+        hosting, scope = self.hosting, self.scope
         hosting.live.add(self)
         try:
-            headers: list[tuple[bytes, bytes]] = list(self.scope.get("headers") or ())
+            headers: Any = scope.get("headers") or ()
+            if type(headers) is not list:
+                headers = list(headers)
             framing = framing_from_headers(headers)
-            source = self._body_without_waiting(framing)
-            length_bytes = None
-            if source is None:
-                source, length_bytes = await self._receive_body()
-            self._call = call = WSGICall(self, headers, framing, source, length_bytes, copy_context())
-            if not self.port.is_watched:
-                watch(hosting, self.port)
-            if self.record is not None:
-                self.record.handed_over()
-            is_saturated = hosting.pool.is_saturated()
+            source = length_bytes = None
+            # HTTP/1 without a field that speaks of a body has none (RFC 9112 section 6.3): nobody is asked for it,
+            # unless the application reads.
+            if framing is not NO_BODY_FIELDS or scope.get("http_version") not in _HTTP_1:
+                source, length_bytes = await self._body(framing)
+            is_saturated = self._hand_over(WSGICall(self, headers, framing, source, length_bytes, copy_context()))
             try:
-                is_taken = hosting.pool.submit(call)
-            except RuntimeError as error:
-                self._close_body()
-                raise RequestRefused(503, _NO_THREAD) from error
-            if is_taken:
-                await self._respond(is_saturated)
-            else:
-                self._close_body()
-                await self._refuse(RequestRefused(503, _OVERLOADED))
+                if is_saturated:
+                    await self._wait_for_worker()
+                await self._signal.wait()
+                whole = self.outflow.take_at_once(WHOLE_LENGTH)
+                if whole:  # nearly every response
+                    self.is_started = self.is_ended = True
+                    await send_whole(self, whole)
+                    return
+                await self._respond()
+            except BaseException as error:
+                await self._abandon(error)
+                raise
+            failure = self.outflow.take_error() or self.failure
+            if failure is not None:
+                try:
+                    raise failure
+                finally:
+                    del failure  # no cycle through this frame
         except RequestRefused as refusal:
             if self.is_started:
                 raise
@@ -94,39 +103,61 @@ class Exchange(Contact):
             logger.exception("%s: the application failed", repr(self))
             await self._answer_plainly(500, "Internal Server Error")
         finally:
+            hosting.live.discard(self)
             self._let_go()
 
     def _let_go(self) -> None:
         """Give back what the request has taken, and cut the references that lead back here: no garbage to collect."""
-        hosting = self.hosting
-        hosting.live.discard(self)
         self.is_over = True
         self.outflow.detach()
         self._call = None
         if self.spooled:
             self._close_spooled()
-        if self._framing.expects_continue:
-            hosting.asked_to_continue.discard(self)
+        if self._framing is not NO_BODY_FIELDS:
+            self.hosting.asked_to_continue.discard(self)
         if self._helpers is not None:
-            hosting.fast_uploads.discard(self)
+            self.hosting.fast_uploads.discard(self)
             self._helpers.let_go()
             self._helpers = self._sending = None
 
-    def _body_without_waiting(self, framing: BodyFraming) -> Source | None:
-        """Return a source that needs no receiving now, or None for a body that is to be collected first."""
+    def _hand_over(self, call: WSGICall) -> bool:
+        """Hand the call to the workers; return whether it has to wait for another request to end.
+
+        Raises:
+            RequestRefused: too many wait, or there is no thread.
+        """
+        hosting = self.hosting
+        self._call = call
+        if not self.port.is_watched:
+            watch(hosting, self.port)
+        if self.record is not None:
+            self.record.handed_over()
+        pool = hosting.pool
+        is_saturated = pool.is_saturated()
+        try:
+            is_taken = pool.submit_here(call)
+        except RuntimeError as error:
+            self._close_body()
+            raise RequestRefused(503, _NO_THREAD) from error
+        if not is_taken:
+            self._close_body()
+            raise RequestRefused(503, _OVERLOADED)
+        return is_saturated
+
+    async def _body(self, framing: BodyFraming) -> tuple[Source | None, int | None]:
+        """Return the body, and its length if it is known to be complete; None for one that comes when it is read."""
         if framing is not NO_BODY_FIELDS:
             self._framing = framing
         if framing.is_silent:
             if self.is_http_1:
-                # HTTP/1 without either field has no body (RFC 9112 section 6.3): not even asked, unless the app reads.
-                return LazySource(self._open_inflow)
+                return None, None
         elif framing.content_length == 0 and self.is_http_1:
-            return MemorySource(b"")
+            return MemorySource(b""), None
         elif (limit := self.hosting.limits.body_max_bytes) is not None and (framing.content_length or 0) > limit:
             raise BodyTooLarge(limit)
         elif framing.expects_continue and self._may_wait_for_continue():
-            return LazySource(self._open_inflow)
-        return None
+            return None, None
+        return await self._receive_body()
 
     def _may_wait_for_continue(self) -> bool:
         """Tell whether the body may come when the application reads, which holds a worker for as long as it takes.
@@ -161,36 +192,21 @@ class Exchange(Contact):
             self.client_has_gone(helpers.receiver.cut())
         return collected.source, None if collected.is_cut else collected.length_bytes
 
-    async def _respond(self, is_saturated: bool) -> None:
+    async def _respond(self) -> None:
         """Send what the worker hands over, until it is done."""
         outflow, signal = self.outflow, self._signal
-        try:
-            if is_saturated:
-                await self._wait_for_worker()
-            while True:
-                if not outflow.has_items:
-                    await signal.wait()
-                items, is_finished = outflow.take() if outflow.is_finished else outflow.take_some(JOIN_UP_TO_BYTES)
-                if is_whole(items):
-                    await send_whole(self, items[0], items[1])
-                    items = []
-                elif items and (is_finished or is_complete(items)) and not is_spooled(items):
-                    await send_items(self, items)
-                    items = []
-                if is_finished and not items:
-                    break
-                if items or (self._helpers is not None and self._helpers.want_start()):
-                    await self._respond_with_helpers(items, is_finished)
-                    break
-        except BaseException as error:
-            await self._abandon(error)
-            raise
-        failure = outflow.take_error() or self.failure
-        if failure is not None:
-            try:
-                raise failure
-            finally:
-                del failure  # no cycle through this frame
+        while True:
+            items, is_finished = outflow.take() if outflow.is_finished else outflow.take_some(JOIN_UP_TO_BYTES)
+            if items and (is_finished or is_complete(items)) and not is_spooled(items):
+                await send_items(self, items)
+                items = []
+            if is_finished and not items:
+                return
+            if items or (self._helpers is not None and self._helpers.want_start()):
+                await self._respond_with_helpers(items, is_finished)
+                return
+            if not outflow.has_items:
+                await signal.wait()
 
     async def _wait_for_worker(self) -> None:
         """Wait for a first sign of the worker, up to ``queue_wait_s``; all workers are busy."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from bridge._runtime.allowance import Allowance
 from bridge._runtime.processes import PerProcess
 from bridge._runtime.workers import WorkerPool
+from bridge._wsgi_hosting.error_stream import ErrorStream, LoggedErrorStream, TextSink
 from bridge._wsgi_hosting.files import FileWrapper
 from bridge.limits import Limits
 from bridge.observing import Observer
@@ -26,18 +27,6 @@ logger = logging.getLogger("bridge.wsgi_to_asgi")
 
 
 _renewing: PerProcess[threading.Lock] = PerProcess(threading.Lock)
-
-
-class TextSink(Protocol):
-    """Where ``wsgi.errors`` goes: anything with ``write`` and ``flush``."""
-
-    def write(self, text: str, /) -> object:
-        """Take text."""
-        ...
-
-    def flush(self) -> object:
-        """Hand on what was taken."""
-        ...
 
 
 class OpenWebSocket(Protocol):
@@ -89,12 +78,18 @@ class Hosting:
     def __post_init__(self) -> None:
         self._open_books()
         # Places for what `call` adds to every environ, so that the copy does not have to grow.
-        added = ("wsgi.input", "wsgi.errors", "bridge.scope", "bridge.client_disconnected")
+        added = ("wsgi.input", "bridge.scope", "bridge.client_disconnected")
         self.base_environ = {
             **self.environ_options.base(),
             "wsgi.file_wrapper": FileWrapper,
+            "wsgi.errors": None if isinstance(self.errors, logging.Logger) else ErrorStream(self.errors),
             **dict.fromkeys(added),
         }
+
+    def add_errors(self, environ: Environ) -> None:
+        """Put a stream of its own into an environ, where one cannot serve all."""
+        if isinstance(self.errors, logging.Logger):
+            environ["wsgi.errors"] = LoggedErrorStream(self.errors)
 
     def _open_books(self) -> None:
         self.live, self.fast_uploads, self.asked_to_continue = set(), set(), set()
@@ -107,12 +102,14 @@ class Hosting:
     def check_process(self) -> None:
         """Open new books in the child of a fork: the requests in the old ones, and whoever holds a lock, are not there.
 
-        To be called for each loop that is new; a loop does not survive a fork.
+        To be called for each loop that is new, and before all else; a loop does not survive a fork.
         """
         if self._pid != os.getpid():
             with _renewing.get():
                 if self._pid != os.getpid():
                     self._open_books()
+        for pool in (self.pool, self.spool_pool, self.websocket_pool):
+            pool.check_process()
 
     def count_refusal(self) -> None:
         """Count a request that the bridge answers itself. Any loop: `+=` is more than one step."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bridge._runtime.body import Source
 from bridge._runtime.loops import LoopPort
 from bridge._runtime.outflow import Outflow
 from bridge._runtime.spooled import Spooled
@@ -55,6 +56,10 @@ class LoopSide(Protocol):
 
     def client_disconnected(self) -> bool:
         """Tell whether the client has left. Any thread."""
+        ...
+
+    def open_body(self) -> Source:
+        """Return the request's body on demand. Any thread."""
         ...
 
     def watch_client(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bridge._runtime.spooled import Backlog, RestOfFile, Spooled
 from bridge._runtime.waiting import run_in_worker
-from bridge._wsgi_hosting.call import END, SENT_WHOLE
+from bridge._wsgi_hosting.handing_over import END, SENT_WHOLE
 from bridge._wsgi_hosting.hosting import logger
 from bridge._wsgi_hosting.loop_side import Sending
 from bridge.errors import BridgeError, ClientDisconnected
@@ -20,12 +20,8 @@ from bridge.types import Message
 # Joining larger blocks costs more than the event it saves.
 JOIN_UP_TO_BYTES = 64 * 1024
 
-_WHOLE_LENGTH = 3
-
-
-def is_whole(items: list[Any]) -> bool:
-    """Tell whether the items are what nearly every response is: start, one block, END."""
-    return len(items) == _WHOLE_LENGTH and items[2] is END and type(items[1]) is bytes and type(items[0]) is dict
+WHOLE_LENGTH = 3
+"""Of the items that nearly every response is: start, one block, END."""
 
 
 def is_complete(items: list[Any]) -> bool:
@@ -43,12 +39,11 @@ def is_spooled(items: list[Any]) -> bool:
     return any(isinstance(item, Backlog | RestOfFile) for item in items)
 
 
-async def send_whole(exchange: Sending, start: Message, body: bytes) -> None:
+async def send_whole(exchange: Sending, whole: tuple[Any, ...]) -> None:
     """Send a response that is in one piece."""
-    exchange.is_started = exchange.is_ended = True
     try:
-        await exchange.send(start)
-        await exchange.send(messages.response_body(body, more_body=False))
+        await exchange.send(whole[0])
+        await exchange.send(messages.response_body(whole[1], more_body=False))
     except OSError as error:
         _failed(exchange, error)
 

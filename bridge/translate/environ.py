@@ -83,6 +83,10 @@ _ALWAYS_SET = (
     "SERVER_PROTOCOL",
     "wsgi.url_scheme",
 )
+_OPTIONAL_KEYS: Mapping[str, Any] = dict.fromkeys(
+    ("path", "raw_path", "root_path", "query_string", "http_version", "scheme", "client", "server")
+)
+"""Keys that a scope may lack; None says as much as their absence."""
 _DEFAULT_OPTIONS = EnvironOptions()
 
 
@@ -111,17 +115,25 @@ def environ_from_scope(
 
     Spec: PEP 3333 "environ Variables"; ASGI HTTP "WSGI Compatibility"; W-008 to W-065.
     """
-    get = scope.get
+    try:  # a subscript takes a third of the time of get()
+        path: str = scope["path"] or ""
+        raw_path: bytes | None = scope["raw_path"]
+        root_path: str = scope["root_path"] or ""
+        query_string: bytes = scope["query_string"]
+        version: str = scope["http_version"] or "1.1"
+        scheme: str = scope["scheme"] or "http"
+        client, server = scope["client"], scope["server"]
+    except KeyError:
+        return environ_from_scope(
+            {**_OPTIONAL_KEYS, **scope}, headers=headers, framing=framing, options=options, base=base
+        )
     if headers is None:
-        headers = list(get("headers") or ())
+        headers = list(scope.get("headers") or ())
     if framing is None:
-        framing = framing_from_headers(headers)
+        framing = framing_from_headers(list(headers))
     environ = options.base() if base is None else base.copy()
     method = scope["method"]
     environ["REQUEST_METHOD"] = method if type(method) is str and method.isascii() else exact_native(method)
-    path: str = get("path") or ""
-    raw_path: bytes | None = get("raw_path")
-    root_path: str = get("root_path") or ""
     authority = None
     if not root_path and path[:1] == "/" and path.isascii():  # nearly every request
         environ["SCRIPT_NAME"] = ""
@@ -130,14 +142,12 @@ def environ_from_scope(
         environ["SCRIPT_NAME"], environ["PATH_INFO"], authority = target_path(
             root_path, path, raw_path, strip_root_path=options.strip_root_path
         )
-    environ["QUERY_STRING"] = query = (get("query_string") or b"").decode("latin-1")  # W-029
+    environ["QUERY_STRING"] = query = query_string.decode("latin-1") if query_string else ""  # W-029
     environ["REQUEST_URI"] = environ["RAW_URI"] = request_uri(path, raw_path, query)
-    version = get("http_version") or "1.1"
     environ["SERVER_PROTOCOL"] = _PROTOCOLS.get(version) or f"HTTP/{version}"  # W-038
-    environ["wsgi.url_scheme"] = scheme = get("scheme") or "http"
+    environ["wsgi.url_scheme"] = scheme
     if scheme == "https":
         environ["HTTPS"] = "on"  # W-061
-    client = get("client")
     if client and (host := client[0]):  # a part that is not known stays away (W-037)
         environ["REMOTE_ADDR"] = host if type(host) is str and host.isascii() else exact_native(str(host))
         if client[1]:
@@ -147,13 +157,12 @@ def environ_from_scope(
         environ["HTTP_HOST"] = authority
     if framing.content_length is not None:
         environ["CONTENT_LENGTH"] = str(framing.content_length)
-    server = get("server")
     if server and (host := server[0]) and type(host) is str and host.isascii() and type(server[1]) is int and server[1]:
         environ["SERVER_NAME"] = host if ":" not in host or host[0] == "[" else f"[{host}]"
         environ["SERVER_PORT"] = str(server[1])
     else:
         _add_unusual_server(environ, server, scheme)
-    extensions = get("extensions")
+    extensions = scope.get("extensions")
     if extensions:
         tls = extensions.get("tls")
         if tls is not None:

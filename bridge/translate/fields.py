@@ -22,7 +22,7 @@ _LENGTH_RULE = "RFC 9110, section 8.6"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 9110 section 5.6.2
 # Field content: HTAB, SP, visible ASCII and obs-text (RFC 9110 section 5.5); C1 controls are obs-text octets.
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
-_DIGITS = re.compile(r"[0-9]{1,18}").fullmatch
+_LENGTH_DIGITS = 18  # fit in 64 bits
 
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer trailers "
@@ -138,14 +138,18 @@ def checked_fields(
         else:
             octet_value = response_value(name, value)
         if octet_name == b"content-length":
-            length = _length(value)
+            if not octet_value.isdigit() or len(octet_value) > _LENGTH_DIGITS:
+                raise ApplicationValueError(
+                    f"the application set Content-Length to {octet_value.decode('latin-1')!r}; it must be digits only",
+                    rule=_LENGTH_RULE,
+                )
             if content_length is not None:
                 if octet_value != length_octets:
                     raise ApplicationValueError(
                         "the application set Content-Length twice, differently", rule=_LENGTH_RULE
                     )
                 continue
-            content_length, length_octets = length, octet_value
+            content_length, length_octets = int(octet_value), octet_value
         pairs.append((octet_name, octet_value))
     return pairs, content_length, dropped
 
@@ -201,11 +205,3 @@ def response_value(name: str, value: object) -> bytes:
         )
     return value.strip(" \t").encode("latin-1")
 
-
-def _length(value: str) -> int:
-    text = value.strip(" \t")
-    if not _DIGITS(text):
-        raise ApplicationValueError(
-            f"the application set Content-Length to {text!r}; it must be digits only", rule=_LENGTH_RULE
-        )
-    return int(text)

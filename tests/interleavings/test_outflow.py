@@ -282,6 +282,7 @@ def test_whoever_steps_aside_steps_back_whatever_ends_the_wait(has_spare: bool) 
 WRONG = [
     pytest.param("ClearsLate", partial(sending, 2), "deadlock: loop|missing", id="clears the flag late"),
     pytest.param("LooksFirst", partial(sending, 2, waits="until sent"), "deadlock: thread", id="looks before it puts"),
+    pytest.param("FinishesFirst", partial(sending, 1), "missing", id="says first that it is over"),
     pytest.param("SendsSilently", partial(sending, 2), "deadlock: thread", id="says nothing of room"),
     pytest.param("ClosesSilently", partial(sending, 2, closes=True), "deadlock: thread", id="says nothing of its end"),
     pytest.param("CountsWithoutLock", partial(sending, 2), "deadlock|counted", id="counts without the lock"),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from bridge._runtime.body import BodyStream, MemorySource
 from bridge._wsgi_hosting.call import WSGICall
-from bridge._wsgi_hosting.error_stream import ErrorStream
 from bridge.translate.headers import NO_BODY_FIELDS
 from bridge.translate.websocket_environ import environ_from_websocket_scope
 from bridge.types import Environ, Scope
@@ -68,7 +67,7 @@ class WebSocketCall(WSGICall):
     """One call of the application: a job for a thread of its own."""
 
     def __init__(self, session: Contact, near: socket.socket, key: str, context: Context) -> None:
-        super().__init__(session, (), NO_BODY_FIELDS, MemorySource(b""), None, context)
+        super().__init__(session, (), NO_BODY_FIELDS, None, None, context)
         self._session = session
         self._near: socket.socket | None = near
         self._near_identity = _identity(near)
@@ -115,8 +114,8 @@ class WebSocketCall(WSGICall):
         environ = environ_from_websocket_scope(
             scope, key=self._key, options=hosting.environ_options, base=hosting.base_environ
         )
-        environ["wsgi.input"] = BodyStream(self._source)
-        environ["wsgi.errors"] = ErrorStream(hosting.errors)
+        environ["wsgi.input"] = BodyStream(MemorySource(b""))
+        hosting.add_errors(environ)
         environ["bridge.scope"] = scope
         environ["bridge.client_disconnected"] = session.client_disconnected
         state = scope.get("state")

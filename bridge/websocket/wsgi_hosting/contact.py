@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from anyio.abc import TaskGroup
 
+from bridge._runtime.body import MemorySource, Source
 from bridge._runtime.loops import LoopGoneError, LoopPort
 from bridge._runtime.mailbox import Mailbox
 from bridge._runtime.outflow import Outflow
@@ -101,6 +102,10 @@ class Contact:
     def client_disconnected(self) -> bool:
         """Tell whether the connection is over: ``environ["bridge.client_disconnected"]``."""
         return self.close_code is not None
+
+    def open_body(self) -> Source:
+        """Return nothing to read: a handshake has no body."""
+        return MemorySource(b"")
 
     def give_up(self, reason: ClientTimeout) -> None:
         """The client takes no byte."""

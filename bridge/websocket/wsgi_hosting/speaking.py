@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from bridge._runtime.mailbox import MESSAGE_OVERHEAD_BYTES
-from bridge._wsgi_hosting.call import Mark
+from bridge._wsgi_hosting.handing_over import Mark
 from bridge._wsgi_hosting.sending import is_complete, send_items
 from bridge.errors import ApplicationError, ClientDisconnected
 from bridge.translate import messages

@@ -12,8 +12,18 @@ class ClearsLate(Outflow[bytes]):
         with self._lock:
             items, self._items = self._items, []
         with self._lock:
-            self._is_notified = self._is_finished
-            return items, self._is_finished
+            self._is_notified = is_finished = self._is_finished
+            if is_finished:
+                self._take_last(items)
+            return items, is_finished
+
+
+class FinishesFirst(Outflow[bytes]):
+    """Says that it is over before the last items are there."""
+
+    def finish(self, error: BaseException | None = None, items: tuple[bytes, ...] = ()) -> None:
+        self._is_finished = True
+        super().finish(error, items)
 
 
 class LooksFirst(Outflow[bytes]):
