@@ -1,4 +1,4 @@
-"""The WSGI applications that are measured. They do as little as possible, so that the adapters show."""
+"""The applications that are measured. They do as little as possible, so that the adapters show."""
 
 from __future__ import annotations
 
@@ -54,3 +54,39 @@ def blocking(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """Block for 10 ms, as a database query does."""
     time.sleep(0.01)
     return hello(environ, start_response)
+
+
+# ---- The same without an adapter ------------------------------------------------------------------------------------
+
+
+async def native_hello(scope: Any, receive: Any, send: Any) -> None:
+    """The hello of an application that is ASGI from the start."""
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"Hello, world!", "more_body": False})
+
+
+def native_stream(block: bytes, count: int) -> Any:
+    """Return an ASGI app that streams a block that many times."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+        for _ in range(count):
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return app
+
+
+async def native_upload(scope: Any, receive: Any, send: Any) -> None:
+    """Take the body event by event; answer with its length."""
+    size_bytes = 0
+    more_body = True
+    while more_body:
+        event = await receive()
+        size_bytes += len(event.get("body", b""))
+        more_body = event.get("more_body", False)
+    body = b"%d" % size_bytes
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

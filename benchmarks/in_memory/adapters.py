@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import io
 import sys
 import warnings
@@ -15,6 +17,9 @@ from bridge.translate.response import ResponseState
 
 FLOOR = "inline floor (no thread)"
 BRIDGE = "bridge"
+NATIVE = "native ASGI"
+A2WSGI = "a2wsgi"
+ASGIREF = "asgiref"
 
 
 def inline(app: Any) -> Any:
@@ -100,6 +105,23 @@ def checked(app: Any) -> Any:
     return asgi
 
 
+def as_hypercorn_does(wrapper: Any) -> Any:
+    """Give hypercorn's wrapper the two things that only hypercorn passes to applications: a thread, and the way back.
+
+    They are what its worker for asyncio has: the loop's own executor, and a coroutine that the thread waits for.
+    """
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        loop = asyncio.get_running_loop()
+
+        def call_soon(function: Any, *arguments: Any) -> Any:
+            return asyncio.run_coroutine_threadsafe(function(*arguments), loop).result()
+
+        await wrapper(scope, receive, send, functools.partial(loop.run_in_executor, None), call_soon)
+
+    return asgi
+
+
 def candidates(workers: int = 40) -> dict[str, Callable[[Any], Any]]:
     """Return all adapters by name: each makes an ASGI application of a WSGI one.
 
@@ -115,13 +137,13 @@ def candidates(workers: int = 40) -> dict[str, Callable[[Any], Any]]:
         try:
             import a2wsgi
 
-            found["a2wsgi"] = lambda app: a2wsgi.WSGIMiddleware(app, workers=workers)
+            found[A2WSGI] = lambda app: a2wsgi.WSGIMiddleware(app, workers=workers)
         except ImportError:
             pass
         try:
             from asgiref.wsgi import WsgiToAsgi
 
-            found["asgiref"] = WsgiToAsgi
+            found[ASGIREF] = WsgiToAsgi
         except ImportError:
             pass
         try:
@@ -135,6 +157,12 @@ def candidates(workers: int = 40) -> dict[str, Callable[[Any], Any]]:
             from uvicorn.middleware.wsgi import _WSGIMiddleware as OfUvicorn
 
             found["uvicorn"] = lambda app: OfUvicorn(app, workers=workers)
+        except ImportError:
+            pass
+        try:
+            from hypercorn.app_wrappers import WSGIWrapper
+
+            found["hypercorn"] = lambda app: as_hypercorn_does(WSGIWrapper(app, max_body_size=sys.maxsize))
         except ImportError:
             pass
     return found

@@ -8,15 +8,26 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks import apps
+from benchmarks.in_memory.adapters import A2WSGI
 from benchmarks.in_memory.driver import compare, request
-from benchmarks.settings import MIB, Settings, Table
+from benchmarks.results import Comparison
+from benchmarks.settings import MIB, Settings
 
 
-def run(settings: Settings) -> list[Table]:
+def run(settings: Settings) -> list[Comparison]:
     size_mib = settings.pick(64, 16)
     count = size_mib * MIB // len(apps.BLOCK)
 
     async def download(asgi: Any) -> None:
         assert await request(asgi) == size_mib * MIB
 
-    return compare(settings, f"{size_mib} MiB down", apps.download(count), download, unit="ms", per=1e3)
+    return compare(
+        settings,
+        f"{size_mib} MiB down, in memory",
+        apps.download(count),
+        download,
+        unit="ms",
+        per=1e3,
+        native=apps.native_stream(apps.BLOCK, count),
+        targets={A2WSGI: 1 / 20},
+    )

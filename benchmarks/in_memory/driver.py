@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.in_memory.adapters import BRIDGE, FLOOR, candidates
-from benchmarks.settings import KIB, Settings, Table, medians, ratio
+from benchmarks.in_memory.adapters import BRIDGE, FLOOR, NATIVE, candidates
+from benchmarks.in_memory.stopwatch import Span, figures, stopwatch, time_columns
+from benchmarks.results import Comparison
+from benchmarks.settings import KIB, Settings
 
 PIECE = bytes(64 * KIB)
 HEADERS = [
@@ -107,52 +108,52 @@ def compare(
     *,
     unit: str,
     per: float,
+    native: Any = None,
+    targets: dict[str, float] | None = None,
     leave_out: frozenset[str] = frozenset(),
     workers: int = 40,
     budget_s: float = 20.0,
-) -> list[Table]:
-    """Measure one application behind all adapters on all loops; return a table for each loop.
+) -> list[Comparison]:
+    """Measure one application behind all adapters on all loops; return a comparison for each loop.
 
     Args:
         settings: rounds.
-        title: of the tables.
+        title: of the comparisons, to which the loop's name is added.
         app: the WSGI application.
         once: a coroutine function that takes the ASGI application: one measurement.
-        unit: what the figures are called.
+        unit: of the figures.
         per: figures are seconds times this.
+        native: an ASGI application that does the same without any adapter.
+        targets: what the bridge is to reach, as in `Comparison`.
         leave_out: names of candidates not to measure.
         workers: threads for the adapters that can be told.
         budget_s: a candidate that has taken longer sits further rounds out.
     """
-    tables = []
+    compared = []
     for loop_name, run in loops().items():
-        figures: dict[str, list[float]] = {}
+        spans: dict[str, list[Span]] = {}
 
-        async def measure(figures: dict[str, list[float]] = figures) -> None:
+        async def measure(spans: dict[str, list[Span]] = spans) -> None:
             adapters = {name: make(app) for name, make in candidates(workers).items() if name not in leave_out}
+            if native is not None:
+                adapters = {NATIVE: native, **adapters}
             for _ in range(settings.rounds):
                 for name, asgi in adapters.items():
-                    values = figures.setdefault(name, [])
-                    if sum(values) < budget_s:
-                        if not values:
+                    earlier = spans.setdefault(name, [])
+                    if sum(span.clock_s for span in earlier) < budget_s:
+                        if not earlier:
                             await request(asgi, pieces=1)  # not measured: threads start, caches fill
-                        began_s = time.perf_counter()
-                        await once(asgi)
-                        values.append(time.perf_counter() - began_s)
+                        with stopwatch(earlier):
+                            await once(asgi)
 
         run(measure())
-        tables.append(_table(f"{title}, {loop_name}", figures, unit, per))
-    return tables
-
-
-def _table(title: str, figures: dict[str, list[float]], unit: str, per: float) -> Table:
-    middle = medians(figures)
-    base = FLOOR if FLOOR in middle else BRIDGE
-    head = ("", unit, "x the floor", "x bridge") if base == FLOOR else ("", unit, "x bridge")
-    table = Table(title=title, head=head)
-    for name, seconds in middle.items():
-        row = [name, f"{seconds * per:,.1f}"]
-        if base == FLOOR:
-            row.append(ratio(seconds, middle[FLOOR]))
-        table.rows.append((*row, ratio(seconds, middle[BRIDGE])))
-    return table
+        compared.append(
+            Comparison(
+                title=f"{title}, {loop_name}",
+                columns=time_columns(unit),
+                rows={name: figures(found, per) for name, found in spans.items()},
+                bases=(NATIVE, FLOOR, BRIDGE),
+                targets=dict(targets or {}),
+            )
+        )
+    return compared

@@ -8,15 +8,25 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks import apps
+from benchmarks.in_memory.adapters import A2WSGI, NATIVE
 from benchmarks.in_memory.driver import compare, request
-from benchmarks.settings import Settings, Table
+from benchmarks.results import Comparison
+from benchmarks.settings import Settings
 
 
-def run(settings: Settings) -> list[Table]:
+def run(settings: Settings) -> list[Comparison]:
     count = settings.pick(5000, 1000)
 
     async def stream(asgi: Any) -> None:
         assert await request(asgi) == count * len(apps.SMALL_BLOCK)
 
-    title = f"{count:,} blocks of 100 bytes"
-    return compare(settings, title, apps.small_blocks(count), stream, unit="ms", per=1e3)
+    return compare(
+        settings,
+        f"{count:,} blocks of 100 bytes",
+        apps.small_blocks(count),
+        stream,
+        unit="ms",
+        per=1e3,
+        native=apps.native_stream(apps.SMALL_BLOCK, count),
+        targets={NATIVE: 4, A2WSGI: 1 / 40},
+    )

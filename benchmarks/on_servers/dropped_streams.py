@@ -13,14 +13,23 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from benchmarks.on_servers import servers
-from benchmarks.settings import Settings, Table
+from benchmarks.results import Column, Comparison, Figure
+from benchmarks.settings import Settings
 
 WAIT_S = 30.0
+MOST_CLOSED_S = 2.0
+CLOSED = "all iterators closed after"
+COLUMNS = (
+    Column(name=CLOSED, unit="s", better="less"),
+    Column(name="all workers ended after (idle ones stay for 2 s)", unit="s", better="less"),
+    Column(name="threads before", unit="", better="less"),
+    Column(name="during", unit="", better="less"),
+    Column(name="after", unit="", better="less"),
+)
 
 
-def run(settings: Settings) -> list[Table]:
+def run(settings: Settings) -> list[Comparison]:
     count = settings.pick(500, 50)
-    table = Table(title=f"{count} clients drop an endless stream", head=("", "figure"))
     with servers.uvicorn("endless", path="/books") as (url, _):
         address = urlsplit(url)
         _, threads_before = books(url)
@@ -41,12 +50,12 @@ def run(settings: Settings) -> list[Table]:
         wait_until(lambda: books(url)[1] <= threads_before, "threads were left over")
         ended_s = time.perf_counter() - began_s
         threads_after = books(url)[1]
-    table.rows = [
-        ("until all iterators were closed", f"{closed_s:.2f} s"),
-        ("until all workers had ended (idle ones stay for 2 s)", f"{ended_s:.2f} s"),
-        ("threads before, during, after", f"{threads_before}, {threads_during}, {threads_after}"),
+    found = (closed_s, ended_s, threads_before, threads_during, threads_after)
+    figures = {column.name: Figure((value,)) for column, value in zip(COLUMNS, found, strict=True)}
+    title = f"{count} clients drop an endless stream"
+    return [
+        Comparison(title=title, columns=COLUMNS, rows={"bridge on uvicorn": figures}, bounds={CLOSED: MOST_CLOSED_S})
     ]
-    return [table]
 
 
 def books(url: str) -> tuple[int, int]:

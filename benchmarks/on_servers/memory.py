@@ -13,17 +13,25 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.on_servers import servers
-from benchmarks.settings import MIB, Settings, Table
+from benchmarks.results import Column, Comparison, Figure
+from benchmarks.settings import MIB, Settings
 
 PIECE = bytes(MIB)
+MORE = "more"
+COLUMNS = (
+    Column(name=MORE, unit="MiB", better="less"),
+    Column(name="idle", unit="MiB", better="less"),
+    Column(name="peak", unit="MiB", better="less"),
+)
+MOST_MORE_MIB = 64.0
 
 
-def run(settings: Settings) -> list[Table]:
+def run(settings: Settings) -> list[Comparison]:
     size_mib = settings.pick(512, 64)
-    table = Table(title=f"Memory for {size_mib} MiB", head=("", "idle, MiB", "peak, MiB", "more, MiB"))
+    comparison = Comparison(title=f"Memory for {size_mib} MiB", columns=COLUMNS)
     if not Path("/proc/self/status").exists():
-        table.notes.append("Skipped: there is no /proc to read memory from.")
-        return [table]
+        comparison.notes.append("Skipped: there is no /proc to read memory from.")
+        return [comparison]
     cases: list[tuple[str, str, Callable[[str], None]]] = [
         ("upload, spooled", "spool", lambda url: upload(url, size_mib)),
         ("upload, streamed", "stream", lambda url: upload(url, size_mib)),
@@ -35,8 +43,21 @@ def run(settings: Settings) -> list[Table]:
             idle = resident_mib(pid, "VmRSS")  # after one request: everything has been imported
             transfer(url)
             peak = resident_mib(pid, "VmHWM")
-        table.rows.append((name, f"{idle:.0f}", f"{peak:.0f}", f"{peak - idle:.1f}"))
-    return [table]
+        comparison.rows[name] = figures(idle, peak)
+    return [bounded(comparison)]
+
+
+def figures(idle_mib: float, peak_mib: float) -> dict[str, Figure]:
+    """Return the figures of one transfer."""
+    found = (peak_mib - idle_mib, idle_mib, peak_mib)
+    return {column.name: Figure((value,)) for column, value in zip(COLUMNS, found, strict=True)}
+
+
+def bounded(comparison: Comparison) -> Comparison:
+    """Return it with the target, which is for whichever transfer took most."""
+    comparison.subject = max(comparison.rows, key=lambda row: comparison.rows[row][MORE].median)
+    comparison.bounds = {MORE: MOST_MORE_MIB}
+    return comparison
 
 
 @contextlib.contextmanager

@@ -8,16 +8,19 @@ far apart two servers of the same kind are is what the machine's noise is.
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import Any
 
 from benchmarks import apps
 from benchmarks.on_servers import servers
-from benchmarks.settings import Settings, Table, interleaved, medians, ratio
+from benchmarks.results import Column, Comparison
+from benchmarks.settings import Settings, interleaved
 from bridge import to_asgi
 
 SERVED = "bridge serve"
 BY_HAND = "to_asgi by hand"
 AGAIN = "to_asgi by hand, again"
+RATE = Column(name="rate", unit="requests per second", better="more")
 
 _UVICORN = ("--no-access-log", "--log-level", "error")
 
@@ -50,15 +53,15 @@ def flask_by_hand() -> Any:
     return to_asgi(make_flask())
 
 
-def run(settings: Settings) -> list[Table]:
+def run(settings: Settings) -> list[Comparison]:
     if not servers.has_wrk():
-        table = Table(title="bridge serve against to_asgi by hand", head=("", "requests per second", "x by hand"))
-        table.notes.append("Skipped: wrk is not installed (`apt-get install wrk`).")
-        return [table]
+        comparison = Comparison(title="bridge serve against to_asgi by hand", columns=(RATE,))
+        comparison.notes.append("Skipped: wrk is not installed (`apt-get install wrk`).")
+        return [comparison]
     return [_compare(settings, name) for name in ("hello", "flask")]
 
 
-def _compare(settings: Settings, name: str) -> Table:
+def _compare(settings: Settings, name: str) -> Comparison:
     by_hand = ("uvicorn", "--port", "{port}", *_UVICORN, "--factory", f"benchmarks.on_servers.serve:{name}_by_hand")
     served = (
         "bridge",
@@ -81,13 +84,14 @@ def _compare(settings: Settings, name: str) -> Table:
         urls = {who: running.enter_context(contestant)[0] for who, contestant in contestants.items()}
         figures = interleaved(
             settings.rounds,
-            {who: lambda url=url: servers.wrk(url + "/", connections=32, seconds=seconds) for who, url in urls.items()},
+            {who: partial(servers.wrk, url + "/", connections=32, seconds=seconds) for who, url in urls.items()},
             budget_s=float("inf"),
         )
-    middle = medians(figures)
-    table = Table(title=f"{name}, uvicorn, 32 connections", head=("", "requests per second", "x by hand"))
-    table.rows = [(who, f"{value:,.0f}", ratio(value, middle[BY_HAND])) for who, value in middle.items()]
+    comparison = Comparison(title=f"{name}, uvicorn, 32 connections", columns=(RATE,), bases=(BY_HAND,))
+    comparison.add(RATE.name, figures)
     server_core, client_core = servers.cores()
     if server_core == client_core:
-        table.notes.append("Server and client could not be pinned to cores of their own: read the ratios with care.")
-    return table
+        comparison.notes.append(
+            "Server and client could not be pinned to cores of their own: read the ratios with care."
+        )
+    return comparison

@@ -1,4 +1,4 @@
-"""The applications that servers in subprocesses import: a WSGI application, and functions that make ASGI ones."""
+"""What ASGI servers in subprocesses import: a native hello, the adapters, and functions that make applications."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from benchmarks import apps
@@ -14,42 +15,63 @@ from benchmarks.in_memory import adapters
 from benchmarks.settings import MIB
 from bridge import Limits, WSGIToASGI
 
-wsgi = apps.hello
+CHECKED = "inline, with all checks"
 
 
-def native() -> Any:
-    """Return the hello of an application that is ASGI from the start."""
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        headers = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"Hello, world!", "more_body": False})
-
-    return app
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    """Say hello as an application does that is ASGI from the start."""
+    if scope["type"] != "http":
+        return
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"Hello, world!", "more_body": False})
 
 
-def inline() -> Any:
-    """Return the floor."""
-    return adapters.inline(apps.hello)
+def _bridge(app: Any, workers: int | None) -> Any:
+    return WSGIToASGI(app, limits=Limits() if workers is None else Limits(workers=workers))
 
 
-def checked() -> Any:
-    """Return the floor with the bridge's own translation and checks."""
-    return adapters.checked(apps.hello)
-
-
-def bridge() -> Any:
-    """Return the bridge."""
-    return WSGIToASGI(apps.hello)
-
-
-def a2wsgi() -> Any:
-    """Return a2wsgi, with its defaults."""
+def _a2wsgi(app: Any, workers: int | None) -> Any:
     from a2wsgi import WSGIMiddleware
 
-    return WSGIMiddleware(apps.hello)
+    return WSGIMiddleware(app) if workers is None else WSGIMiddleware(app, workers=workers)
+
+
+def _asgiref(app: Any, workers: int | None) -> Any:
+    from asgiref.wsgi import WsgiToAsgi
+
+    adapter: Any = WsgiToAsgi
+    return adapter(app)
+
+
+def _starlette(app: Any, workers: int | None) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it announces its retirement
+        from starlette.middleware.wsgi import WSGIMiddleware
+
+        return WSGIMiddleware(app)
+
+
+def _uvicorn(app: Any, workers: int | None) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # so does this one
+        # The public name is a2wsgi's where that is installed.
+        from uvicorn.middleware.wsgi import _WSGIMiddleware
+
+        return _WSGIMiddleware(app) if workers is None else _WSGIMiddleware(app, workers=workers)
+
+
+ADAPTERS: dict[str, Callable[[Any, int | None], Any]] = {
+    adapters.NATIVE: lambda app, _: app,
+    adapters.FLOOR: lambda app, _: adapters.inline(app),
+    CHECKED: lambda app, _: adapters.checked(app),
+    adapters.BRIDGE: _bridge,
+    adapters.A2WSGI: _a2wsgi,
+    adapters.ASGIREF: _asgiref,
+    "starlette": _starlette,
+    "uvicorn": _uvicorn,
+}
+"""What makes an ASGI application of a WSGI one, by name; the number is that of threads, for those that can be told."""
 
 
 def transfers() -> Any:
@@ -61,11 +83,13 @@ def transfers() -> Any:
             return apps.upload(environ, start_response)
         size_mib = int(number)
         if kind == "stream":
-            return apps.download(size_mib * 16)(environ, start_response)
+            blocks: Iterable[bytes] = apps.download(size_mib * 16)(environ, start_response)
+            return blocks
         file = tempfile.TemporaryFile()  # noqa: SIM115 - the wrapper closes it
         file.truncate(size_mib * MIB)
         start_response("200 OK", [("Content-Length", str(size_mib * MIB))])
-        return environ["wsgi.file_wrapper"](file)
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file)
+        return wrapped
 
     return WSGIToASGI(app, large_body="stream" if os.environ.get("BENCHMARK_LARGE_BODY") == "stream" else "spool")
 

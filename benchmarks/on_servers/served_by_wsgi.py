@@ -1,34 +1,37 @@
-"""The WSGI applications that WSGI servers in subprocesses import: an ASGI hello through adapters, and its floors."""
+"""What WSGI servers in subprocesses import: adapters for ASGI applications and their floors, and large transfers."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
-from benchmarks.apps import hello as wsgi
-from benchmarks.on_servers.served import native
+from benchmarks.apps import hello
+from benchmarks.in_memory.adapters import A2WSGI, BRIDGE
 from benchmarks.settings import MIB
 from bridge import to_wsgi
 
-__all__ = ["bare_way_uvloop", "to_wsgi_a2wsgi", "to_wsgi_asyncio", "to_wsgi_uvloop", "transfers", "wsgi"]
-
-to_wsgi_asyncio = to_wsgi(native(), event_loop="asyncio")
-to_wsgi_uvloop = to_wsgi(native(), event_loop="uvloop")
-
-
-@cache
-def _a2wsgi() -> Any:
-    from a2wsgi import ASGIMiddleware
-
-    return ASGIMiddleware(native())
+PLAIN = "plain WSGI"
+BARE_WAY = "the bare way"
+ON_ASYNCIO = "bridge, on asyncio"
 
 
-def to_wsgi_a2wsgi(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """a2wsgi, with its defaults; made at the first request, because it starts a thread."""
-    return _a2wsgi()(environ, start_response)
+def _a2wsgi(app: Any) -> Any:
+    """Return a2wsgi, with its defaults; made at the first request, because it starts a thread."""
+
+    @cache
+    def made() -> Any:
+        from a2wsgi import ASGIMiddleware
+
+        return ASGIMiddleware(app)
+
+    def wsgi(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        blocks: Iterable[bytes] = made()(environ, start_response)
+        return blocks
+
+    return wsgi
 
 
 @cache
@@ -40,7 +43,7 @@ def _loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def bare_way_uvloop(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+def _bare_way(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """Let one empty task run on a loop in another thread, wait for it, and answer."""
     loop, gate = _loop(), threading.Lock()
     gate.acquire()
@@ -50,7 +53,17 @@ def bare_way_uvloop(environ: dict[str, Any], start_response: Any) -> Iterable[by
 
     loop.call_soon_threadsafe(lambda: loop.create_task(task()))
     gate.acquire()
-    return wsgi(environ, start_response)
+    return hello(environ, start_response)
+
+
+ADAPTERS: dict[str, Callable[[Any], Any]] = {
+    PLAIN: lambda _: hello,
+    BARE_WAY: lambda _: _bare_way,
+    BRIDGE: lambda app: to_wsgi(app, event_loop="uvloop"),
+    ON_ASYNCIO: lambda app: to_wsgi(app, event_loop="asyncio"),
+    A2WSGI: _a2wsgi,
+}
+"""What makes a WSGI application of an ASGI one, by name; the first two say hello without it."""
 
 
 async def _transfers(scope: Any, receive: Any, send: Any) -> None:

@@ -1,70 +1,58 @@
 """How many requests per second does an ASGI hello get on WSGI servers, on one core, with 32 connections?
 
 Beside it stand a plain WSGI hello, which has no event loop to go to, and the bare way there and back: a WSGI
-application that lets an event loop in another thread run one empty task and waits for it. No adapter can beat that one.
+application that lets an event loop (uvloop) in another thread run one empty task and waits for it. No adapter can beat
+that one. Servers have as few threads as processors make sense of, and one for each connection, which streams need;
+gunicorn's sync worker has one thread and no choice. The bridge runs the application on uvloop unless a row says
+otherwise.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
+from collections.abc import Callable
+from functools import partial
 
-from benchmarks.on_servers import servers
-from benchmarks.settings import Settings, Table, interleaved, medians, ratio
+from benchmarks.in_memory.adapters import A2WSGI, BRIDGE
+from benchmarks.on_servers import hosts, wrk
+from benchmarks.on_servers.hosts import Target
+from benchmarks.on_servers.load import CPU, MEMORY, P99, REQUESTS, Running, compare
+from benchmarks.on_servers.served_by_wsgi import BARE_WAY, ON_ASYNCIO, PLAIN
+from benchmarks.on_servers.servers import Command
+from benchmarks.results import Comparison
+from benchmarks.settings import Settings
 
-PLAIN = "plain WSGI"
-CONTESTANTS = {
-    PLAIN: "wsgi",
-    "the bare way, uvloop": "bare_way_uvloop",
-    "bridge, asyncio": "to_wsgi_asyncio",
-    "bridge, uvloop": "to_wsgi_uvloop",
-    "a2wsgi": "to_wsgi_a2wsgi",
+COLUMNS = (REQUESTS, CPU, P99, MEMORY)
+CONTESTANTS = (PLAIN, BARE_WAY, BRIDGE, ON_ASYNCIO, A2WSGI)
+BASES = (PLAIN, A2WSGI)
+WITH_THREADS: dict[str, Callable[..., Command]] = {
+    "granian": hosts.granian,
+    "waitress": hosts.waitress,
+    "gunicorn gthread": hosts.gunicorn,
+    "uWSGI": hosts.uwsgi,
 }
-A2WSGI = "a2wsgi"
-THREADS = ("8", "32")
-"""As few as processors make sense of, and one for each connection, which streams need."""
-SERVERS = {
-    "granian": "granian --interface wsgi --host 127.0.0.1 --port {port} --no-ws --log-level error --blocking-threads",
-    "waitress": "waitress --listen 127.0.0.1:{port} --threads",
-    "gunicorn gthread": "gunicorn -k gthread --bind 127.0.0.1:{port} --threads",
-}
+THREADS = (8, 32)
+TARGETS = {"granian": {A2WSGI: 5.0}, "waitress": {PLAIN: 0.9}, "gunicorn gthread": {PLAIN: 0.9}}
 
 
-def run(settings: Settings) -> list[Table]:
-    server_core, client_core = servers.cores()
-    note = "Server and client could not be pinned to cores of their own: read the ratios with care."
-    tables = []
-    for (name, command), threads in itertools.product(SERVERS.items(), THREADS):
-        title = f"ASGI hello on {name}, {threads} threads, 32 connections"
-        table = Table(title=title, head=("", "requests per second", "x plain WSGI", "x a2wsgi"))
-        tables.append(table)
-        if not servers.has_wrk():
-            table.notes.append("Skipped: wrk is not installed (`apt-get install wrk`).")
-            continue
-        if server_core == client_core:
-            table.notes.append(note)
-        middle = _measure(settings, (*command.split(), threads))
-        table.rows = [
-            (contestant, f"{value:,.0f}", ratio(value, middle[PLAIN]), ratio(value, middle[A2WSGI]))
-            for contestant, value in middle.items()
-        ]
-    return tables
+def run(settings: Settings) -> list[Comparison]:
+    if not wrk.is_installed():
+        return [Comparison(title="ASGI hello on WSGI servers", columns=COLUMNS, notes=[wrk.MISSING])]
+    comparisons = []
+    for server, host in WITH_THREADS.items():
+        for threads in THREADS[:1] if settings.quick else THREADS:
+            title = f"ASGI hello on {server}, {threads} threads, 32 connections"
+            comparisons.append(_measure(settings, title, partial(host, threads=threads), TARGETS.get(server, {})))
+    title = "ASGI hello on gunicorn sync, 32 connections"
+    return [*comparisons, _measure(settings, title, hosts.gunicorn, {})]
 
 
-def _measure(settings: Settings, command: tuple[str, ...]) -> dict[str, float]:
-    seconds = settings.pick(3, 1)
-    with contextlib.ExitStack() as running:
-        urls = {
-            name: running.enter_context(servers.server(*command, f"benchmarks.on_servers.served_by_wsgi:{app}"))[0]
-            for name, app in CONTESTANTS.items()
-        }
-        return medians(
-            interleaved(
-                settings.rounds,
-                {
-                    name: lambda url=url: servers.wrk(url + "/", connections=32, seconds=seconds)
-                    for name, url in urls.items()
-                },
-                budget_s=float("inf"),
-            )
-        )
+def _measure(
+    settings: Settings, title: str, host: Callable[[Target], Command], targets: dict[str, float]
+) -> Comparison:
+    comparison = Comparison(title=title, columns=COLUMNS, bases=BASES, targets=targets)
+    names = (PLAIN, BRIDGE, A2WSGI) if settings.quick else CONTESTANTS
+    commands = {name: host(hosts.through_wsgi(name)) for name in names}
+    with contextlib.ExitStack() as stack:
+        seconds = 0.25 if settings.quick else 3
+        return compare(settings, comparison, Running(stack), commands, connections=32, seconds=seconds)

@@ -16,6 +16,7 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from urllib.parse import urlsplit
 
 from benchmarks.on_servers.websocket_client import (
@@ -28,7 +29,8 @@ from benchmarks.on_servers.websocket_client import (
     read_exactly,
 )
 from benchmarks.on_servers.websockets import gunicorn, missing_packages, uvicorn
-from benchmarks.settings import Settings, Table
+from benchmarks.results import Column, Comparison, Figure
+from benchmarks.settings import Settings
 
 _SENT = frame(TEXT, b"a message", is_from_client=True)
 _EXPECTED = frame(TEXT, b"a message", is_from_client=False)
@@ -38,12 +40,19 @@ _WAIT_S = 30.0
 _STILL_S = 3.0
 """Longer than an idle thread of the bridge stays."""
 _NAMES = ("threads", "tasks", "descriptors")
+_TIMES = tuple(Column(name=name, unit="ms", better="less") for name in ("median", "99 %", "longest"))
+_LEFT = (
+    Column(name="took", unit="s", better="less"),
+    *(Column(name=f"{what} {when}", unit="", better="less") for what in _NAMES for when in ("before", "after")),
+    *(Column(name=f"memory {when}", unit="MiB", better="less") for when in ("before", "halfway", "after")),
+)
 
 
-def run(settings: Settings) -> list[Table]:
+def run(settings: Settings) -> list[Comparison]:
     missing = missing_packages()
     if missing:
-        return [Table(title="Many WebSockets", head=("",), notes=[f"Skipped: {', '.join(missing)} is not installed."])]
+        notes = [f"Skipped: {', '.join(missing)} is not installed."]
+        return [Comparison(title="Many WebSockets", columns=_TIMES, notes=notes)]
     with _enough_descriptors():
         return [
             _beside(
@@ -70,24 +79,24 @@ def run(settings: Settings) -> list[Table]:
 # ---- Beside HTTP ----------------------------------------------------------------------------------------------------
 
 
-def _beside(title: str, contestant: contextlib.AbstractContextManager[tuple[str, int]], count: int) -> Table:
-    table = Table(title=title, head=("HTTP requests, one at a time", "median, ms", "99 %, ms", "longest, ms"))
+def _beside(title: str, contestant: contextlib.AbstractContextManager[tuple[str, int]], count: int) -> Comparison:
+    found: dict[str, list[float]] = {}
     with contestant as (url, _), on_the_core_of_clients(), contextlib.ExitStack() as stack:
         _request_times_ms(url)
-        table.rows.append(("without connections", *_summary(_request_times_ms(url))))
+        found["HTTP without connections"] = _request_times_ms(url)
         sockets = [stack.enter_context(contextlib.closing(opened(url))) for _ in range(count)]
         for each in sockets:
             _echo(each)
-        table.rows.append(("beside connections that are still", *_summary(_request_times_ms(url))))
+        found["HTTP beside connections that are still"] = _request_times_ms(url)
         for each in sockets:
             each.sendall(_SENT)
-        times_ms = _request_times_ms(url)
+        found["HTTP while all of them wait for an answer"] = _request_times_ms(url)
         for each in sockets:
             assert read_exactly(each, len(_EXPECTED)) == _EXPECTED
-        table.rows.append(("while all of them wait for an answer", *_summary(times_ms)))
         for each in sockets:
             _echo(each)
-    return table
+    rows = {name: _summary(times_ms) for name, times_ms in found.items()}
+    return Comparison(title=title, columns=_TIMES, rows=rows)
 
 
 def _request_times_ms(url: str) -> list[float]:
@@ -104,9 +113,13 @@ def _request_times_ms(url: str) -> list[float]:
     return times_ms
 
 
-def _summary(times_ms: list[float]) -> tuple[str, str, str]:
+def _summary(times_ms: list[float]) -> dict[str, Figure]:
     worst_percent_ms = statistics.quantiles(times_ms, n=100)[-1]
-    return f"{statistics.median(times_ms):.2f}", f"{worst_percent_ms:.2f}", f"{max(times_ms):.2f}"
+    return _figures(_TIMES, statistics.median(times_ms), worst_percent_ms, max(times_ms))
+
+
+def _figures(columns: tuple[Column, ...], *values: float) -> dict[str, Figure]:
+    return {column.name: Figure((value,)) for column, value in zip(columns, values, strict=True)}
 
 
 def _echo(connection: socket.socket) -> None:
@@ -117,10 +130,11 @@ def _echo(connection: socket.socket) -> None:
 # ---- Opened and dropped ---------------------------------------------------------------------------------------------
 
 
-def _dropped(settings: Settings, contestants: dict[str, contextlib.AbstractContextManager[tuple[str, int]]]) -> Table:
+def _dropped(
+    settings: Settings, contestants: dict[str, contextlib.AbstractContextManager[tuple[str, int]]]
+) -> Comparison:
     count = settings.pick(10_000, 500)
-    head = ("before, after", "seconds", *_NAMES, "memory, halfway too, MiB")
-    table = Table(title=f"{count:,} connections opened and dropped", head=head)
+    comparison = Comparison(title=f"{count:,} connections opened and dropped", columns=_LEFT)
     for name, contestant in contestants.items():
         with contestant as (url, _), on_the_core_of_clients():
             _drop(url, 4 * _AT_A_TIME)
@@ -130,12 +144,12 @@ def _dropped(settings: Settings, contestants: dict[str, contextlib.AbstractConte
             halfway = _resources(url)
             _drop(url, count // 2)
             took_s = time.perf_counter() - began_s
-            _wait_until(lambda url=url, before=before: _is_no_more(_resources(url), before), name, url)
+            _wait_until(partial(_is_no_more_at, url, before), name, url)
             after = _resources(url)
-        pairs = [f"{before[what]}, {after[what]}" for what in _NAMES]
-        memory = ", ".join(f"{found['KiB'] / 1024:.1f}" for found in (before, halfway, after))
-        table.rows.append((name, f"{took_s:.1f}", *pairs, memory))
-    return table
+        pairs = [found[what] for what in _NAMES for found in (before, after)]
+        memory_mib = [found["KiB"] / 1024 for found in (before, halfway, after)]
+        comparison.rows[name] = _figures(_LEFT, took_s, *pairs, *memory_mib)
+    return comparison
 
 
 def _drop(url: str, count: int) -> None:
@@ -157,7 +171,8 @@ def _resources(url: str) -> dict[str, int]:
         return dict(zip((*_NAMES, "KiB"), map(int, connection.getresponse().read().split()), strict=True))
 
 
-def _is_no_more(now: dict[str, int], before: dict[str, int]) -> bool:
+def _is_no_more_at(url: str, before: dict[str, int]) -> bool:
+    now = _resources(url)
     return all(now[what] <= before[what] for what in _NAMES)
 
 

@@ -15,7 +15,8 @@ from functools import partial
 
 from benchmarks.on_servers import servers
 from benchmarks.on_servers.websocket_client import BINARY, TEXT, Echoes
-from benchmarks.settings import KIB, Settings, Table, interleaved, medians, ratio
+from benchmarks.results import Column, Comparison
+from benchmarks.settings import KIB, Settings, interleaved
 
 _APPS = "benchmarks.on_servers.served_websockets"
 _PACKAGES = ("flask_sock", "gunicorn", "starlette", "uvicorn", "uvloop", "websockets", "wsproto")
@@ -36,6 +37,7 @@ WSGI_CONTESTANTS = {
     "an ASGI echo on uvicorn": "bare",
 }
 ON_UVICORN = "uvicorn"
+_ECHOES = Column(name="echoes", unit="messages per second", better="more")
 
 
 def missing_packages() -> list[str]:
@@ -60,11 +62,10 @@ def gthread(app: str) -> contextlib.AbstractContextManager[tuple[str, int]]:
     return gunicorn(app, "-k", "gthread", "--threads", "32")
 
 
-def run(settings: Settings) -> list[Table]:
+def run(settings: Settings) -> list[Comparison]:
     missing = missing_packages()
     if missing:
-        table = Table(title="Echoes", head=("",), notes=[f"Skipped: {', '.join(missing)} is not installed."])
-        return [table]
+        return [_comparison("Echoes", "", "", [f"Skipped: {', '.join(missing)} is not installed."])]
     wsgi = {name: gthread(app) if name == FLASK_SOCK else uvicorn(app) for name, app in WSGI_CONTESTANTS.items()}
     asgi = {
         ON_UVICORN: uvicorn("starlette"),
@@ -74,8 +75,8 @@ def run(settings: Settings) -> list[Table]:
         "uvicorn, frames of websockets' older layer": uvicorn("starlette", "--ws", "websockets"),
     }
     return [
-        _compare(settings, "WSGI applications", wsgi, FLASK_SOCK),
-        _compare(settings, "A Starlette application", asgi, ON_UVICORN),
+        *_compare(settings, "WSGI applications", wsgi, FLASK_SOCK),
+        *_compare(settings, "A Starlette application", asgi, ON_UVICORN),
     ]
 
 
@@ -84,26 +85,28 @@ def _compare(
     title: str,
     contestants: dict[str, contextlib.AbstractContextManager[tuple[str, int]]],
     base: str,
-) -> Table:
+) -> list[Comparison]:
     """Measure the cases one after the other, all contestants of one in turns."""
-    columns: list[dict[str, float]] = []
+    compared = []
+    notes = []
+    server_core, client_core = servers.cores()
+    if server_core == client_core:
+        notes.append("Server and client could not be pinned to cores of their own: read the ratios with care.")
     seconds = settings.pick(10, 2) / 10
     with contextlib.ExitStack() as running:
         urls = {name: running.enter_context(contestant)[0] for name, contestant in contestants.items()}
-        for echoes in CASES.values():
+        for case, echoes in CASES.items():
             candidates = {name: partial(echoes.per_second, url, seconds) for name, url in urls.items()}
-            columns.append(medians(interleaved(settings.rounds, candidates, budget_s=float("inf"))))
-    head = [""]
-    for name in CASES:
-        head += [name, "x"]
-    table = Table(title=f"{title}: echoes per second", head=tuple(head))
-    for name in contestants:
-        row = [name]
-        for column in columns:
-            row += [f"{column[name]:,.0f}", ratio(column[name], column[base])]
-        table.rows.append(tuple(row))
-    table.notes.append(f"x: times {base}.")
-    server_core, client_core = servers.cores()
-    if server_core == client_core:
-        table.notes.append("Server and client could not be pinned to cores of their own: read the ratios with care.")
-    return table
+            comparison = _comparison(title, case, base, notes)
+            comparison.add(_ECHOES.name, interleaved(settings.rounds, candidates, budget_s=float("inf")))
+            compared.append(comparison)
+    return compared
+
+
+def _comparison(title: str, case: str, base: str, notes: list[str]) -> Comparison:
+    return Comparison(
+        title=f"{title}: {case}" if case else title,
+        columns=(_ECHOES,),
+        bases=(base,) if base else (),
+        notes=list(notes),
+    )

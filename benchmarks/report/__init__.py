@@ -1,1 +1,1 @@
-"""What becomes of results: Markdown tables, SVG plots, pages."""
+"""What becomes of results: ratios and verdicts, Markdown tables, SVG plots, pages. Nothing here measures anything."""

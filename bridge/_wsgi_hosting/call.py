@@ -6,7 +6,7 @@ All of it runs on one worker thread and in one copy of the ASGI task's context. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context, ContextVar
 from typing import Any, cast
 
@@ -45,7 +45,7 @@ class WSGICall(HandingOver):
     def __init__(
         self,
         exchange: LoopSide,
-        headers: Iterable[tuple[bytes, bytes]],
+        headers: list[tuple[bytes, bytes]],
         framing: BodyFraming,
         source: Source | None,
         length_bytes: int | None,

@@ -63,9 +63,8 @@ class Exchange(Contact):
         hosting, scope = self.hosting, self.scope
         hosting.live.add(self)
         try:
-            headers: Any = scope.get("headers") or ()
-            if type(headers) is not list:
-                headers = list(headers)
+            given: Any = scope.get("headers") or ()
+            headers: list[tuple[bytes, bytes]] = given if type(given) is list else list(given)
             framing = framing_from_headers(headers)
             source = length_bytes = None
             # HTTP/1 without a field that speaks of a body has none (RFC 9112 section 6.3): nobody is asked for it,

@@ -31,6 +31,7 @@ class Mark(Enum):
 END = Mark.END
 SENT_WHOLE = Mark.SENT_WHOLE
 
+
 class HandingOver:
     """The response of one request, on its way to the loop: what `call` adds to is made there, in one go."""
 

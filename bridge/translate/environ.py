@@ -6,7 +6,7 @@ callables) are added by the adapter; this file knows only the scope.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,7 +93,7 @@ _DEFAULT_OPTIONS = EnvironOptions()
 def environ_from_scope(
     scope: Mapping[str, Any],
     *,
-    headers: Iterable[tuple[bytes, bytes]] | None = None,
+    headers: list[tuple[bytes, bytes]] | None = None,
     framing: BodyFraming | None = None,
     options: EnvironOptions = _DEFAULT_OPTIONS,
     base: Environ | None = None,
@@ -102,7 +102,8 @@ def environ_from_scope(
 
     Args:
         scope: an ASGI HTTP connection scope; optional keys may be missing or None.
-        headers: the scope's headers where the caller has already taken them out (they may be a one-shot iterable).
+        headers: the scope's headers where the caller has already taken them out (there they may be a one-shot
+            iterable).
         framing: what `framing_from_headers` said about them, where the caller knows.
         options: the deployer's choices.
         base: ``options.base()`` where the caller keeps one (it may have more keys); it is copied.
@@ -130,7 +131,7 @@ def environ_from_scope(
     if headers is None:
         headers = list(scope.get("headers") or ())
     if framing is None:
-        framing = framing_from_headers(list(headers))
+        framing = framing_from_headers(headers)
     environ = options.base() if base is None else base.copy()
     method = scope["method"]
     environ["REQUEST_METHOD"] = method if type(method) is str and method.isascii() else exact_native(method)

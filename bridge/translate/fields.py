@@ -204,4 +204,3 @@ def response_value(name: str, value: object) -> bytes:
             rule=RULE,
         )
     return value.strip(" \t").encode("latin-1")
-

@@ -13,7 +13,7 @@ Facts about request fields:
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,17 +74,19 @@ NO_BODY_FIELDS = BodyFraming()
 _FRAMING_NAMES = frozenset({b"content-length", b"transfer-encoding", b"expect"})
 
 
-def framing_from_headers(headers: Collection[tuple[bytes, bytes]]) -> BodyFraming:
+def framing_from_headers(headers: Iterable[tuple[bytes, bytes]]) -> BodyFraming:
     """Read what the fields say about the body.
 
     Args:
-        headers: pairs of ``bytes``, any case; walked through more than once.
+        headers: pairs of ``bytes``, any case.
 
     Raises:
         BadRequest: Content-Length is no plain number, or is repeated with different values (W-050, W-051).
 
     Spec: RFC 9112 section 6.3; W-050 to W-052.
     """
+    if not isinstance(headers, list):
+        headers = list(headers)
     for name, _ in headers:
         if name not in _SILENT_NAMES:
             break

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bridge import Limits, WSGIToASGI
-from bridge._wsgi_hosting.error_stream import ErrorStream
+from bridge._wsgi_hosting.error_stream import LoggedErrorStream
 from tests.driving import fetch
 from tests.meeting import TIMEOUT_S, Helper
 
@@ -197,7 +197,7 @@ class Interrupted(str):
 
 
 def test_parts_of_a_line_from_two_threads_are_both_kept(caplog):
-    stream = ErrorStream(logging.getLogger("parts"))
+    stream = LoggedErrorStream(logging.getLogger("parts"))
     text = Interrupted("one ")
     text.other = threading.Thread(target=stream.write, args=("two ",))
 

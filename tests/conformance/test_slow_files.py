@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from bridge import BridgeError, WSGIToASGI
-from bridge._wsgi_hosting import call
+from bridge._wsgi_hosting import handing_over
 from tests import meeting
 from tests.conformance.crowded import paths_open, scarce, serve_crowded, spooled
 from tests.conformance.driver import (
@@ -404,7 +404,7 @@ def test_the_loop_is_woken_for_a_file_although_it_has_looked_while_the_worker_ha
     path, backend, monkeypatch
 ):
     """The loop has left a block for later; the worker takes it back; the loop finds nothing, and waits."""
-    monkeypatch.setattr(call, "PATIENCE_S", 0.3)  # so that the loop takes before the worker takes back
+    monkeypatch.setattr(handing_over, "PATIENCE_S", 0.3)  # so that the loop takes before the worker takes back
     hold = held_dup(monkeypatch)
     driver = Driver(hold_at={1})
     app = Sender(lambda: path.open("rb"), len(CONTENT))

@@ -67,7 +67,7 @@ class WebSocketCall(WSGICall):
     """One call of the application: a job for a thread of its own."""
 
     def __init__(self, session: Contact, near: socket.socket, key: str, context: Context) -> None:
-        super().__init__(session, (), NO_BODY_FIELDS, None, None, context)
+        super().__init__(session, [], NO_BODY_FIELDS, None, None, context)
         self._session = session
         self._near: socket.socket | None = near
         self._near_identity = _identity(near)
