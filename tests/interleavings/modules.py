@@ -26,7 +26,7 @@ class _Descriptor(Awaited, int):
         self._count = 0
 
     def write(self, count: int) -> None:
-        self._do("writes to", is_opening=True)
+        self._do("writes to")
         self._count += count
 
     def read(self) -> int:

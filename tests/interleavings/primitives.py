@@ -194,7 +194,7 @@ class Event(Awaited):
         return self._is_set
 
     def set(self) -> None:
-        self._do("sets", is_opening=True)
+        self._do("sets")
         self._is_set = True
 
     def clear(self) -> None:
@@ -226,7 +226,7 @@ class Semaphore(Awaited):
         return False
 
     def release(self, n: int = 1) -> None:
-        self._do("releases", is_opening=True)
+        self._do("releases")  # not `is_opening`: the way may be open already
         self._value += n
 
     def __enter__(self) -> bool:

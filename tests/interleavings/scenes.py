@@ -66,7 +66,7 @@ class Loop:
 
     def hand_in(self, callback: Callable[[], object], may: Callable[[], bool]) -> None:
         """Let a callback run if that is so, which is asked in the same step."""
-        self._announce("hands in a callback to", is_opening=True)
+        self._announce("hands in a callback to")
         if may():
             self._came.append(callback)
 

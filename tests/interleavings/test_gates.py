@@ -100,7 +100,7 @@ def test_a_coroutine_gets_what_a_function_on_a_worker_returns() -> None:
         loop.spawn(ask(2))
         execution.start(loop.run, "loop")
 
-    explore(scenario)
+    explore(scenario, preemptions=3)  # without sleep sets, which would give coroutines up in the middle
 
 
 # ---- The scenarios are able to fail ----------------------------------------------------------------------------------

@@ -243,7 +243,7 @@ def test_a_bell_wakes_all_who_wait_and_those_who_come_later_look_first() -> None
         for number in range(2):
             execution.start(post, f"thread {number}")
 
-    explore(scenario)
+    explore(scenario, preemptions=3)  # without sleep sets, which would give coroutines up before they begin
 
 
 # ---- The scenarios are able to fail ----------------------------------------------------------------------------------

@@ -271,6 +271,31 @@ def test_a_wait_that_is_not_woken_is_a_deadlock_although_it_has_a_time_limit() -
         explore(scenario)
 
 
+@pytest.mark.parametrize("preemptions", [None, 1])
+def test_a_way_that_is_opened_twice_is_gone_after_the_first_time_too(preemptions: int | None) -> None:
+    outcomes: set[int] = set()
+
+    def scenario(execution: Execution) -> Callable[[], None]:
+        bell, news, seen = Semaphore(0), Semaphore(0), []
+
+        def ring_twice() -> None:
+            bell.release()
+            news.release()
+            bell.release()
+
+        def look_once() -> None:
+            bell.acquire()
+            seen.append(news.acquire(blocking=False))
+
+        execution.start(ring_twice, "ringer")
+        execution.start(look_once, "looker")
+        return lambda: outcomes.update(seen)
+
+    explore(scenario, preemptions=preemptions)
+
+    assert outcomes == {False, True}
+
+
 def test_a_condition_gives_its_lock_up_while_it_waits() -> None:
     def scenario(execution: Execution) -> None:
         lock = Lock()

@@ -23,7 +23,9 @@ class FinishesFirst(Outflow[bytes]):
 
     def finish(self, error: BaseException | None = None, items: tuple[bytes, ...] = ()) -> None:
         self._is_finished = True
-        super().finish(error, items)
+        self._last = items
+        self._error = error
+        self._link.notify_soon()
 
 
 class LooksFirst(Outflow[bytes]):
