@@ -54,6 +54,10 @@ class OutflowLink(LoopLink, Protocol):
         """Wake the loop's side at the end of the calling worker's job, or earlier."""
         ...
 
+    def notify_shortly(self) -> None:
+        """Wake the loop's side as soon as the calling worker lets other threads run."""
+        ...
+
     def notify(self) -> None:
         """Wake the loop's side."""
         ...
@@ -78,6 +82,9 @@ class _NoLink:
         pass
 
     def notify_soon(self) -> None:
+        pass
+
+    def notify_shortly(self) -> None:
         pass
 
     def ask(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from bridge._runtime.links import NO_LINK, OutflowLink, Place, wait
@@ -71,6 +71,20 @@ class Outflow(Generic[T]):
             Exception: the reason, if the loop side has closed.
             RuntimeError: after `finish`.
         """
+        if self._append(items, size_bytes):
+            self._link.notify()
+
+    def put_last(self, items: tuple[T, ...], size_bytes: int) -> None:
+        """Hand items over after which none will come, as `put` does; the calling thread will soon finish. Thread side.
+
+        Raises:
+            Exception: as of `put`.
+        """
+        if self._append(items, size_bytes):
+            self._link.notify_shortly()
+
+    def _append(self, items: tuple[T, ...], size_bytes: int) -> bool:
+        """Hand items over; return whether the loop side has to be told."""
         with self._lock:
             if self.reason is not None:
                 raise self.reason
@@ -79,8 +93,7 @@ class Outflow(Generic[T]):
             self._items.extend(items)
             self._held_bytes += size_bytes + ITEM_OVERHEAD_BYTES * len(items)
             is_first, self._is_notified = not self._is_notified, True
-        if is_first:
-            self._link.notify()
+            return is_first
 
     def withdraw(self) -> list[T]:
         """Take the octets back that come last and were not taken yet, in their order. Thread side."""
@@ -162,26 +175,29 @@ class Outflow(Generic[T]):
     def finish(self, error: BaseException | None = None, items: tuple[T, ...] = ()) -> None:
         """Hand the last items over and say how it went. Thread side, once, as the last act of its job.
 
-        Never raises the reason. Without the lock, which would cost an ordinary request more than all the rest here: the
-        flag is written last, so whoever sees it sees the others; and the loop side is told in any case.
+        Never raises the reason. An ordinary request, for which nothing was put before, does without the lock, which
+        would cost it more than all the rest here: the flag is written last, so whoever sees it sees the others.
         """
         self._last = items
         self._error = error
-        self._is_finished = True
+        if self._items:
+            with self._lock:
+                self._is_finished = True
+                if self._items:  # the loop side has been told, and has yet to look
+                    return
+        else:
+            self._is_finished = True
         self._link.notify_soon()
 
     # ---- Loop side --------------------------------------------------------------------------------------------
 
-    def take_at_once(self, count: int) -> tuple[T, ...]:
-        """Return what came with `finish`, if that was so many items and nothing else is there. Loop side.
-
-        Else nothing is returned, and nothing taken.
-        """
-        last = self._last
-        if len(last) != count or not self._is_finished or self._items or self.reason is not None:
+    def all_at_once(self) -> Sequence[T]:
+        """Return all items there are if the thread side has finished, and take none; else nothing. Loop side."""
+        if not self._is_finished or self.reason is not None:
             return ()
-        self._last = ()
-        return last
+        if self._items and self._last:
+            return (*self._items, *self._last)
+        return self._last or self._items
 
     def take(self) -> tuple[list[T], bool]:
         """Return all items there are, and whether the thread side has finished. Loop side; never blocks."""

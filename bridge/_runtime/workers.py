@@ -102,6 +102,20 @@ class WorkerPool(Crew):
             if other is not None:  # jobs of two loops in one pool: no waiting for each other
                 _flush(other)
 
+    def deliver_shortly(self, port: Deliverable) -> None:
+        """Flush ``port`` as soon as the calling worker lets other threads run. Worker.
+
+        A worker that is on its way does it first of all; if there is none, it is done now.
+        """
+        with self._lock:
+            if self._is_waking:
+                other, self._undelivered = self._undelivered, port
+                now = None if other is port else other
+            else:
+                now = port
+        if now is not None:
+            _flush(now)
+
     def serve_in_turn(self) -> None:
         """Serve the owners of jobs (their ``owner``) in turn from now on: several share this pool. Any thread."""
         self.check_process()

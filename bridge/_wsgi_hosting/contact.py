@@ -133,6 +133,11 @@ class Contact:
         self.port.add(self._signal.set)
         self.hosting.pool.deliver_soon(self.port)
 
+    def notify_shortly(self) -> None:
+        """Wake the loop's side as soon as the worker lets other threads run (the outflow calls this). Worker."""
+        self.port.add(self._signal.set)
+        self.hosting.pool.deliver_shortly(self.port)
+
     def is_loop_running(self) -> bool:
         """Tell whether the loop still runs. Any thread."""
         return self.port.is_running()

@@ -21,11 +21,11 @@ from bridge._wsgi_hosting.call import WSGICall
 from bridge._wsgi_hosting.contact import Contact
 from bridge._wsgi_hosting.hosting import logger
 from bridge._wsgi_hosting.sending import (
-    JOIN_UP_TO_BYTES,
-    WHOLE_LENGTH,
+    TAKE_UP_TO_BYTES,
     has_content,
     is_complete,
     is_spooled,
+    is_whole,
     send_items,
     send_whole,
 )
@@ -43,7 +43,7 @@ _HTTP_1 = ("1.1", "1.0")
 _CONTINUE_SHARE = 4
 
 # So often is more sent without a wait in between: a server that takes all at once must not keep others off the loop.
-_TURNS_IN_A_ROW = 16
+_TURNS_IN_A_ROW = 4
 
 
 class Exchange(Contact):
@@ -76,12 +76,12 @@ class Exchange(Contact):
                 if is_saturated:
                     await self._wait_for_worker()
                 await self._signal.wait()
-                whole = self.outflow.take_at_once(WHOLE_LENGTH)
-                if whole:  # nearly every response
+                items = self.outflow.all_at_once()
+                if is_whole(items):  # nearly every response
                     self.is_started = self.is_ended = True
-                    await send_whole(self, whole)
-                    return
-                await self._respond()
+                    await send_whole(self, items[0], items[1])
+                else:
+                    await self._respond()
             except BaseException as error:
                 await self._abandon(error)
                 raise
@@ -195,7 +195,7 @@ class Exchange(Contact):
         """Send what the worker hands over, until it is done."""
         outflow, signal = self.outflow, self._signal
         while True:
-            items, is_finished = outflow.take() if outflow.is_finished else outflow.take_some(JOIN_UP_TO_BYTES)
+            items, is_finished = outflow.take() if outflow.is_finished else outflow.take_some(TAKE_UP_TO_BYTES)
             if items and (is_finished or is_complete(items)) and not is_spooled(items):
                 await send_items(self, items)
                 items = []
@@ -251,7 +251,7 @@ class Exchange(Contact):
                 elif not (turns := (turns + 1) % _TURNS_IN_A_ROW):
                     await checkpoint()
                 # Not all at once: what is not taken yet can go to a file if this client is slow.
-                items, is_finished = outflow.take_some(JOIN_UP_TO_BYTES)
+                items, is_finished = outflow.take_some(TAKE_UP_TO_BYTES)
         # The client is gone and sending was given up; the worker has been told and is waited for.
         while not self.outflow.take()[1]:
             helpers.start(group)

@@ -153,7 +153,7 @@ class HandingOver:
         """Hand over the last content and the end of the response, before ``close()`` is called (W-116)."""
         if content and self._slow_client is not None and self._slow_client.take(content):
             content = b""
-        self._outflow.put(self._ending(content), len(content))
+        self._outflow.put_last(self._ending(content), len(content))
 
     def _ending(self, content: bytes) -> tuple[Any, ...]:
         """Return the items that end the response: the start, if it is not out yet, content, END, trailers."""

@@ -6,6 +6,7 @@ being transmitted (PEP 3333, "Buffering and Streaming"), and ten thousand small 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from bridge._runtime.spooled import Backlog, RestOfFile, Spooled
@@ -20,8 +21,15 @@ from bridge.types import Message
 # Joining larger blocks costs more than the event it saves.
 JOIN_UP_TO_BYTES = 64 * 1024
 
-WHOLE_LENGTH = 3
-"""Of the items that nearly every response is: start, one block, END."""
+TAKE_UP_TO_BYTES = 256 * 1024
+"""What is taken at a time: more costs less for each block, but cannot go to a file any more if the client is slow."""
+
+_WHOLE_LENGTH = 3
+
+
+def is_whole(items: Sequence[Any]) -> bool:
+    """Tell whether the items are what nearly every response is: start, one block, END."""
+    return len(items) == _WHOLE_LENGTH and items[2] is END and type(items[1]) is bytes
 
 
 def is_complete(items: list[Any]) -> bool:
@@ -39,11 +47,11 @@ def is_spooled(items: list[Any]) -> bool:
     return any(isinstance(item, Backlog | RestOfFile) for item in items)
 
 
-async def send_whole(exchange: Sending, whole: tuple[Any, ...]) -> None:
+async def send_whole(exchange: Sending, start: Message, body: bytes) -> None:
     """Send a response that is in one piece."""
     try:
-        await exchange.send(whole[0])
-        await exchange.send(messages.response_body(whole[1], more_body=False))
+        await exchange.send(start)
+        await exchange.send(messages.response_body(body, more_body=False))
     except OSError as error:
         _failed(exchange, error)
 

@@ -197,6 +197,8 @@ class ResponseState:
             ApplicationTypeError: not ``bytes`` (W-112).
             ApplicationError: no valid start_response() before it (W-101).
         """
+        if self.phase is BODY and self._allowed_bytes is None and self.carries_content and type(block) is bytes:
+            return block  # nearly every block of a stream: what follows takes 0.3 us
         if not isinstance(block, bytes):
             raise ApplicationTypeError(
                 f"the application produced a block of type {type(block).__name__}; it must be bytes",

@@ -135,7 +135,7 @@ class Owner:
         self.notifications += 1
         self.bell.release()
 
-    notify_soon = notify
+    notify_soon = notify_shortly = notify
     ask = notify
 
     def is_loop_running(self) -> bool:

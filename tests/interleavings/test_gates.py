@@ -17,6 +17,7 @@ from tests.interleavings.schedules import DEEP, Scenario, ScheduleError, explore
 _real = copy_of("bridge._runtime.gates")
 _wrong = copy_of("tests.interleavings.mutants.gates")
 ThreadGate: Any = _real.ThreadGate
+_descriptors = copy_of("bridge._runtime.descriptor_gates")
 
 
 class Hub:
@@ -48,6 +49,24 @@ def gevent_gate(execution: Execution) -> Any:
     return _real.GeventGate(_real._Hub(Hub(execution)), Event())
 
 
+class Doorbell:
+    """What the gates that have descriptors are woken by: several rings may be one."""
+
+    def __init__(self) -> None:
+        self._rung = Semaphore(0)
+        self.ring = self._rung.release
+
+    def sleep(self, timeout_s: float, _: int) -> bool:
+        has_rung = self._rung.acquire(timeout=timeout_s)
+        while self._rung.acquire(blocking=False):
+            pass
+        return has_rung
+
+
+def descriptor_gate(_: Execution) -> Any:
+    return _descriptors.DescriptorGate(Doorbell())
+
+
 def telling(new_gate: Callable[[Execution], Any], *, news: int = 2, timeouts: int = 0) -> Scenario:
     """A loop that has news, one after the other, and a thread that waits until it has seen all of them."""
 
@@ -75,14 +94,18 @@ def telling(new_gate: Callable[[Execution], Any], *, news: int = 2, timeouts: in
     return scenario
 
 
-GATES = [pytest.param(lambda _: ThreadGate(), id="thread"), pytest.param(gevent_gate, id="gevent")]
+GATES = [
+    pytest.param(lambda _: ThreadGate(), id="thread"),
+    pytest.param(descriptor_gate, id="descriptor"),
+    pytest.param(gevent_gate, id="gevent"),
+]
 
 
 @pytest.mark.parametrize("timeouts", [0, 1, 2])
 @pytest.mark.parametrize("news", [1, 2, 3])
 @pytest.mark.parametrize("new_gate", GATES)
 def test_a_thread_at_a_gate_sees_all_news(new_gate: Any, news: int, timeouts: int) -> None:
-    is_large = new_gate is gevent_gate and news + timeouts > 3
+    is_large = new_gate is not GATES[0].values[0] and news + timeouts > 3
     explore(telling(new_gate, news=news, timeouts=timeouts), preemptions=(3 if DEEP else 2) if is_large else None)
 
 
@@ -109,6 +132,15 @@ WRONG = [
     pytest.param("ClosesFirst", "unlocked|deadlock", id="is closed before it is passed"),
     pytest.param("ReleasesFirst", "unlocked|deadlock", id="is noted as open after it was passed"),
 ]
+
+
+WRONG_WITH_DESCRIPTORS = ["LooksFirst", "LooksForSleepersFirst", "ClosesLate"]
+
+
+@pytest.mark.parametrize("fault", WRONG_WITH_DESCRIPTORS)
+def test_a_gate_with_descriptors_that_is_made_wrong_is_found_out(fault: str) -> None:
+    with pytest.raises(ScheduleError, match="deadlock"):
+        explore(telling(lambda _: getattr(_wrong, fault)(Doorbell()), news=3), preemptions=3)
 
 
 @pytest.mark.parametrize(("fault", "what"), WRONG)

@@ -90,6 +90,40 @@ def test_a_result_arrives_if_the_worker_that_was_to_deliver_it_cannot_be_started
     explore(scenario)
 
 
+def waiting_for_its_own_result(
+    pool_type: Any = None, others: int = 0, workers: int = 1, threads_left: int | None = None
+) -> Scenario:
+    """As ``close()`` of a response that is complete, which may wait for its client."""
+
+    def scenario(execution: Execution) -> Callable[[], None]:
+        site = Site(execution, pool_type, workers=workers, threads_left=threads_left)
+        site.others = 1
+        loop = Loop(execution)
+        port = AsyncioPort(loop)
+        execution.start(loop.run_for_ever, "loop", is_background=True)
+        wait, arrive = site.hold()
+
+        def work() -> None:
+            port.add(arrive)
+            site.pool.deliver_shortly(port)
+            wait()
+
+        site.submitter(*[site.job(f"other {number}", lambda: None) for number in range(others)], site.job("a", work))
+        if others:
+            site.submitter(site.job("late", lambda: None))
+        return site.check
+
+    return scenario
+
+
+@pytest.mark.parametrize(("workers", "threads_left"), [(1, None), (2, None), (2, 1)])
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_result_is_not_held_back_by_what_its_own_job_does_next(
+    others: int, workers: int, threads_left: int | None
+) -> None:
+    explore(waiting_for_its_own_result(None, others, workers, threads_left), preemptions=2 if others else None)
+
+
 class Request:
     """One request: a job that sends blocks, and the coroutine on the loop that takes them, as an exchange does."""
 
@@ -107,7 +141,8 @@ class Request:
     def _work(self) -> None:
         try:
             for number in range(self._blocks):
-                self.outflow.put((b"%d" % number,), 1)
+                put = self.outflow.put if number < self._blocks - 1 else self.outflow.put_last
+                put((b"%d" % number,), 1)
                 self.outflow.wait_for_room(None, self._site.pool)
         except ClosedError:
             pass
@@ -133,6 +168,10 @@ class Request:
     def notify_soon(self) -> None:
         self._port.add(self._signal.set)
         self._site.pool.deliver_soon(self._port)
+
+    def notify_shortly(self) -> None:
+        self._port.add(self._signal.set)
+        self._site.pool.deliver_shortly(self._port)
 
     def is_loop_running(self) -> bool:
         return True
@@ -213,3 +252,5 @@ def test_a_request_whose_worker_has_stepped_aside_is_answered() -> None:
 def test_a_pool_that_holds_results_back_is_found_out() -> None:
     with pytest.raises(ScheduleError, match=r"came|done"):
         explore(blocked_by_its_result(_wrong.HoldsResultsBack, workers=1))
+    with pytest.raises(ScheduleError, match="done"):
+        explore(waiting_for_its_own_result(_wrong.LeavesResultsToNobody))

@@ -32,7 +32,7 @@ class Ends:
     def notify(self) -> None:
         self.notifications += 1
 
-    notify_soon = notify
+    notify_soon = notify_shortly = notify
 
     def is_loop_running(self) -> bool:
         return self.loop_runs
@@ -90,10 +90,10 @@ def test_the_loop_is_notified_once_until_it_has_taken(ends):
     assert ends.notifications == 2
 
 
-def test_finishing_notifies_in_any_case_and_is_seen_with_the_last_items(ends):
+def test_finishing_notifies_like_an_item_and_is_seen_with_the_last_items(ends):
     ends.put(b"a")
     ends.outflow.finish()
-    assert ends.notifications == 2
+    assert ends.notifications == 1
     assert ends.outflow.is_finished
 
     items, is_finished = ends.outflow.take()
@@ -269,24 +269,24 @@ def test_finishing_hands_the_last_items_over(ends):
     assert (list(items), is_finished) == ([b"a", b"b", b"c"], True)
 
 
-def test_what_came_with_the_end_alone_is_taken_at_once(ends):
-    assert ends.outflow.take_at_once(2) == ()
-    ends.outflow.finish(None, (b"a", b"b"))
+@pytest.mark.parametrize(("put", "last"), [((), (b"a", b"b")), ((b"a",), (b"b",)), ((b"a", b"b"), ())])
+def test_when_the_thread_has_finished_all_is_seen_at_once(ends, put, last):
+    for block in put:
+        ends.put(block)
+    assert list(ends.outflow.all_at_once()) == []
+    ends.outflow.finish(None, last)
 
-    assert ends.outflow.take_at_once(3) == ()
-    assert ends.outflow.take_at_once(2) == (b"a", b"b")
-    assert ends.outflow.take() == ([], True)
+    assert list(ends.outflow.all_at_once()) == [b"a", b"b"]
+    assert ends.outflow.take() == ([b"a", b"b"], True)
+    assert list(ends.outflow.all_at_once()) == []
 
 
-@pytest.mark.parametrize("is_closed", [False, True], ids=["after other items", "after closing"])
-def test_nothing_is_taken_at_once_when_there_is_more_to_know(ends, is_closed):
+def test_nothing_is_seen_after_closing(ends):
     ends.put(b"a")
-    if is_closed:
-        ends.outflow.close(GoneError("gone"))
+    ends.outflow.close(GoneError("gone"))
     ends.outflow.finish(None, (b"b",))
 
-    assert ends.outflow.take_at_once(1) == ()
-    assert ends.outflow.take() == ([] if is_closed else [b"a", b"b"], True)
+    assert list(ends.outflow.all_at_once()) == []
 
 
 def test_what_is_taken_in_parts_ends_with_the_last_items(ends):
@@ -363,8 +363,8 @@ def test_any_sequence_of_steps_keeps_the_books(operations):
             notifications, is_told = notifications + (not is_told), True
         elif operation == "finish" and not is_finished:
             ends.outflow.finish()
-            is_finished = is_told = True
-            notifications += 1
+            notifications, is_told = notifications + (not is_told or not queued), True
+            is_finished = True
         elif operation == "take":
             items, said_finished = ends.outflow.take()
             assert (list(items), said_finished) == (queued, is_finished)

@@ -22,7 +22,7 @@ class Owner:
     def notify(self) -> None:
         return
 
-    notify_soon = ask = notify
+    notify_soon = notify_shortly = ask = notify
 
     def is_loop_running(self) -> bool:
         return self.loop_runs

@@ -126,7 +126,7 @@ class Contact:
         except LoopGoneError:
             self.outflow.close(self.loop_is_gone())
 
-    notify_soon = notify
+    notify_soon = notify_shortly = notify
 
     def is_loop_running(self) -> bool:
         """Tell whether the loop still runs."""
