@@ -27,7 +27,7 @@ from bridge._wsgi_hosting.sending import (
     is_spooled,
     is_whole,
     send_items,
-    send_whole,
+    sending_failed,
 )
 from bridge._wsgi_hosting.watching import watch
 from bridge.errors import BodyTooLarge, ClientDisconnected, RequestCancelled, RequestRefused
@@ -79,7 +79,11 @@ class Exchange(Contact):
                 items = self.outflow.all_at_once()
                 if is_whole(items):  # nearly every response
                     self.is_started = self.is_ended = True
-                    await send_whole(self, items[0], items[1])
+                    try:
+                        await self.send(items[0])
+                        await self.send(messages.response_body(items[1], more_body=False))
+                    except OSError as error:
+                        sending_failed(self, error)
                 else:
                     await self._respond()
             except BaseException as error:

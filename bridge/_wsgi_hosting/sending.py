@@ -47,15 +47,6 @@ def is_spooled(items: list[Any]) -> bool:
     return any(isinstance(item, Backlog | RestOfFile) for item in items)
 
 
-async def send_whole(exchange: Sending, start: Message, body: bytes) -> None:
-    """Send a response that is in one piece."""
-    try:
-        await exchange.send(start)
-        await exchange.send(messages.response_body(body, more_body=False))
-    except OSError as error:
-        _failed(exchange, error)
-
-
 async def send_items(exchange: Sending, items: list[Any]) -> None:
     """Send what was handed over, small blocks joined; nothing more once the client is gone."""
     blocks: list[bytes] = []
@@ -89,7 +80,7 @@ async def send_items(exchange: Sending, items: list[Any]) -> None:
             await exchange.send(messages.response_body(_joined(blocks), more_body=True))
             exchange.outflow.sent(len(blocks), size_bytes)
     except OSError as error:
-        _failed(exchange, error)
+        sending_failed(exchange, error)
 
 
 def _joined(blocks: list[bytes]) -> bytes:
@@ -132,7 +123,7 @@ async def _send_hint(exchange: Sending, message: Message) -> None:
         logger.debug("%s: the server refused an early hint: %s", repr(exchange), repr(error))
 
 
-def _failed(exchange: Sending, error: OSError) -> None:
+def sending_failed(exchange: Sending, error: OSError) -> None:
     """Take an ``OSError`` from ``send`` for the client's disconnect (ASGI HTTP 2.4; W-139)."""
     logger.debug("%s: send() raised %s; taken as the client's disconnect", repr(exchange), repr(error))
     if not exchange.is_gone:
