@@ -16,7 +16,8 @@ from typing import Literal, TypedDict, Unpack, cast
 from bridge._asgi_hosting.entering import refuse_eventlet
 from bridge._asgi_hosting.host import Host
 from bridge._asgi_hosting.hosting import Hosting
-from bridge._asgi_hosting.servant import Servant, refuse, serve
+from bridge._asgi_hosting.servant import Servant
+from bridge._asgi_hosting.serving import refuse, serve
 from bridge._options import check_choice
 from bridge._runtime.portals import own_portal, shared_portal
 from bridge._runtime.processes import PerProcess

@@ -19,7 +19,7 @@ from asgiref.sync import async_to_sync
 
 import bridge
 from bridge import ASGIToWSGI, HostStatistics, Limits, Statistics, WSGIToASGI, call_async, to_asgi, to_wsgi
-from bridge._asgi_hosting.host import HostPhase
+from bridge._asgi_hosting.phases import HostPhase
 from tests.gateway import answering, environ_for, hosted, run
 
 TOP = Path(__file__).resolve().parent.parent

@@ -50,8 +50,8 @@ class TrailersErrand(Errand):
 
     def run(self, servant: Servant) -> None:
         # The server keeps one list, the application may send several: all that came so far.
-        servant.trailers += self._fields
-        servant.environ[TRAILERS_KEY](list(servant.trailers))
+        servant.trailers = sent = [*servant.trailers, *self._fields]
+        servant.environ[TRAILERS_KEY](list(sent))
 
 
 class FileErrand(Errand):

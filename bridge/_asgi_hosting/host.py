@@ -20,15 +20,16 @@ import time
 import weakref
 from contextlib import suppress
 from contextvars import Context
-from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 
+from bridge._asgi_hosting.closing import drain, see_off
 from bridge._asgi_hosting.entering import enter, refusal, refuse_eventlet, usable_loop_kind
 from bridge._asgi_hosting.hosting import Hosting, logger
 from bridge._asgi_hosting.lifespan import Lifespan
+from bridge._asgi_hosting.phases import CLOSED, HostPhase
 from bridge._runtime.bells import Bell
 from bridge._runtime.gates import Gate, native_lock
 from bridge._runtime.loops import LoopGoneError
@@ -43,10 +44,6 @@ _MARGIN_S = 5.0
 """What a thread waits beyond the limits of the loop, which may be busy."""
 
 
-_FAREWELL_S = 1.0
-"""What the clients of WebSockets get at the end to answer a close."""
-
-
 class OpenWebSocket(Protocol):
     """A WebSocket connection. Loop."""
 
@@ -57,21 +54,6 @@ class OpenWebSocket(Protocol):
     def abort(self) -> None:
         """Cut the connection."""
         ...
-
-
-class HostPhase(Enum):
-    """How far a host is."""
-
-    NEW = "not started"
-    STARTING = "starting"
-    SERVING = "serving"
-    FAILED = "failed to start"
-    CLOSING = "shutting down"
-    CLOSED = "shut down"
-
-
-SERVING = HostPhase.SERVING
-"""The phase of nearly every request, by a shorter way."""
 
 
 class Host:
@@ -121,7 +103,7 @@ class Host:
             EventLoopError: no loop can be had, or this was called on the loop, which would wait for itself.
         """
         portal = self.portal if self._has_entered else self._enter_portal()
-        if self._is_closed():
+        if self.phase is CLOSED:
             raise refusal()
         if portal.thread_id == threading.get_ident():
             raise EventLoopError(
@@ -330,42 +312,11 @@ class Host:
 
     async def _close(self) -> None:
         try:
-            await self._drain()
-            await self._see_off()
+            await drain(self, self._changed)
+            await see_off(self, self._changed)
             if self._lifespan is not None:
                 await self._lifespan.stop(self.limits.shutdown_s, self.limits.cancel_s)
         finally:
             self.phase = HostPhase.CLOSED
             self._wake()
             self.portal.leave(self)
-
-    async def _see_off(self) -> None:
-        """Give the clients of WebSockets a moment to take their farewell, and cut what is left."""
-        with anyio.move_on_after(_FAREWELL_S):
-            while self.websockets:
-                await self._changed.wait()
-        for websocket in tuple(self.websockets):
-            websocket.abort()
-
-    async def _drain(self) -> None:
-        """Wait until no request runs, at most ``shutdown_s``; then cancel what is left."""
-        with anyio.move_on_after(self.limits.shutdown_s):
-            while self.live:
-                await self._changed.wait()
-        if not self.live:
-            return
-        for exchange in tuple(self.live):
-            logger.error(
-                "%s is still running %.1f s after shutdown began: cancelled; it was here:\n%s",
-                repr(exchange),
-                self.limits.shutdown_s,
-                exchange.where(),
-            )
-            exchange.cancel()
-        with anyio.move_on_after(self.limits.cancel_s):
-            while self.live:
-                await self._changed.wait()
-        for exchange in tuple(self.live):
-            logger.error(
-                "%s ignores that it was cancelled; it is given up; it is here:\n%s", repr(exchange), exchange.where()
-            )

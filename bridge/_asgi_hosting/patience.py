@@ -11,9 +11,10 @@ import time
 
 from bridge._asgi_hosting.entering import refusal
 from bridge._asgi_hosting.exchange import Exchange
-from bridge._asgi_hosting.host import Host, HostPhase
+from bridge._asgi_hosting.host import Host
 from bridge._asgi_hosting.hosting import logger
 from bridge._asgi_hosting.offers import client_probe
+from bridge._asgi_hosting.phases import HostPhase
 from bridge._runtime.gates import Gate
 from bridge._runtime.portal import Portal
 from bridge.errors import ApplicationTimeout, ClientDisconnected, EventLoopError, LoopStalled

@@ -23,36 +23,34 @@ _RULE = 'PEP 3333, "Input and Error Streams"'
 _PIECE_OF_UNKNOWN_BYTES = 8192
 
 
-class RequestBody:
-    """What is left of one request body.
-
-    Args:
-        environ: the request.
-        piece_bytes: the largest piece.
-        max_bytes: the largest body, or None.
-
-    Attributes:
-        is_empty: there is no body at all: ``wsgi.input`` is never touched.
+def has_body(environ: Environ, max_bytes: int | None) -> bool:
+    """Tell whether there is a body to read: else ``wsgi.input`` is never touched.
 
     Raises:
         BadRequest: CONTENT_LENGTH is no number.
         BodyTooLarge: CONTENT_LENGTH is more than ``max_bytes``.
     """
+    length = _length(environ) if "CONTENT_LENGTH" in environ else None
+    if length is None:
+        return _has_end(environ)
+    if max_bytes is not None and length > max_bytes:
+        raise BodyTooLarge(max_bytes)
+    return length != 0
 
-    __slots__ = ("_input", "_left_bytes", "_max_bytes", "_piece_bytes", "_taken_bytes", "is_empty")
+
+class RequestBody:
+    """What is left of one request body; made when it is first read, which for most requests is never.
+
+    Args:
+        environ: the request, of which `has_body` is true.
+        piece_bytes: the largest piece.
+        max_bytes: the largest body, or None.
+    """
+
+    __slots__ = ("_input", "_left_bytes", "_max_bytes", "_piece_bytes", "_taken_bytes")
 
     def __init__(self, environ: Environ, piece_bytes: int, max_bytes: int | None) -> None:
-        length = content_length_from_environ(environ) if "CONTENT_LENGTH" in environ else None
-        if length is not None and is_coded_to_its_end(environ):
-            length = None
-        if length is not None:
-            if max_bytes is not None and length > max_bytes:
-                raise BodyTooLarge(max_bytes)
-            self.is_empty = length == 0
-        else:
-            self.is_empty = not _has_end(environ)
-        if self.is_empty:
-            return
+        length = _length(environ)
         self._left_bytes = length
         self._piece_bytes = piece_bytes if length is not None else min(piece_bytes, _PIECE_OF_UNKNOWN_BYTES)
         self._max_bytes = max_bytes
@@ -91,6 +89,12 @@ class RequestBody:
 def _cut(reason: str) -> ClientDisconnected:
     """Return the error of a cut body. By its number servers know it for a lost connection, and log no traceback."""
     return ClientDisconnected(errno.ECONNRESET, reason)
+
+
+def _length(environ: Environ) -> int | None:
+    """Return the length that counts: none beside a coding that the server undoes."""
+    length = content_length_from_environ(environ)
+    return None if length is not None and is_coded_to_its_end(environ) else length
 
 
 def _has_end(environ: Environ) -> bool:

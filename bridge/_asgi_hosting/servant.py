@@ -10,22 +10,22 @@ Every wait is bounded (`bridge._asgi_hosting.patience`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import BinaryIO
 
-from bridge._asgi_hosting.answers import no_content, plain_response
+from bridge._asgi_hosting.answers import no_content
 from bridge._asgi_hosting.blocks import Blocks, WholeResponse
 from bridge._asgi_hosting.entering import refusal
 from bridge._asgi_hosting.errands import Errand
 from bridge._asgi_hosting.exchange import Exchange
-from bridge._asgi_hosting.host import Host, HostPhase
-from bridge._asgi_hosting.hosting import logger
+from bridge._asgi_hosting.host import Host
 from bridge._asgi_hosting.offers import FILE_WRAPPER_KEY, extensions_from_environ
 from bridge._asgi_hosting.patience import LOOK_EVERY_S, Patience
-from bridge._asgi_hosting.request_body import RequestBody
+from bridge._asgi_hosting.phases import HostPhase
+from bridge._asgi_hosting.request_body import RequestBody, has_body
 from bridge._runtime.loops import LoopGoneError
 from bridge.errors import (
     ApplicationTimeout,
@@ -42,64 +42,6 @@ ENVIRON_KEY = "bridge.environ"
 """Where an application finds the WSGI environ in its scope; touching it is its own responsibility (A-040)."""
 
 
-def serve(
-    host: Host, environ: Environ, start_response: StartResponse, new_servant: Callable[[Host, Environ], Servant]
-) -> Iterable[bytes]:
-    """Serve one request; return its response for the server to iterate over. Request thread.
-
-    Args:
-        host: the application.
-        environ: the request.
-        start_response: the server's.
-        new_servant: `Servant`, or what makes one for another kind of request.
-
-    Raises:
-        Exception: what the application raised, or what is wrong with it, before the response began.
-    """
-    servant: Servant | None = None
-    try:
-        servant = new_servant(host, environ)
-        return servant.serve(start_response)
-    except Exception as error:
-        retry_after_s = host.limits.retry_after_s
-        if isinstance(error, RequestRefused) and (servant is None or servant.is_refused):  # not the application's own
-            return refuse(host, environ, start_response, error, None if servant is None else servant.record)
-        if servant is None:
-            record = new_record(host, *_target(environ))
-            if record is not None:
-                record.fail(answered=host.hosting.responds_to_errors)
-        if not host.hosting.responds_to_errors or (servant is not None and servant.has_started):
-            raise
-        logger.exception("the application failed; answered 500")
-        return plain_response(environ, start_response, 500, "Internal Server Error", retry_after_s)
-
-
-def refuse(
-    host: Host,
-    environ: Environ,
-    start_response: StartResponse,
-    refusal: RequestRefused,
-    record: Record | None = None,
-) -> Iterable[bytes]:
-    """Answer by ourselves, and tell of it. Request thread."""
-    host.count_refusal()
-    method, path = _target(environ)
-    # As text: a record that is kept keeps no request alive. And escaped: what is in them is the client's choice.
-    logger.warning("%s %a refused: %s", ascii(method)[1:-1], path, str(refusal))
-    record = record or new_record(host, method, path)
-    if record is not None:
-        record.finish("refused", refusal.status)
-    return plain_response(
-        environ, start_response, refusal.status, refusal.reason, host.limits.retry_after_s, refusal.headers
-    )
-
-
-def _target(environ: Environ) -> tuple[str, str]:
-    """Return method and path of a request that cannot be served, as far as they can be told."""
-    path = str(environ.get("SCRIPT_NAME") or "").rstrip("/") + str(environ.get("PATH_INFO") or "")
-    return str(environ.get("REQUEST_METHOD") or ""), path.encode("latin-1", "replace").decode("utf-8", "replace")
-
-
 def new_record(host: Host, method: str, path: str) -> Record | None:
     """Begin a record of a request, if anybody wants to know."""
     observers = host.hosting.observers
@@ -113,7 +55,7 @@ class Servant:
         environ: the server's environ; only read.
         response: the state of the response.
         file: the file that is the whole content, if an errand opened one.
-        trailers: the trailers left with the server so far.
+        trailers: those left with the server so far.
         is_refused: the bridge, not the application, refuses the request.
         has_started: ``start_response`` has been called.
     """
@@ -122,27 +64,29 @@ class Servant:
     has_started = False
     file: BinaryIO | None = None
     record: Record | None = None
+    trailers: Sequence[tuple[str, str]] = ()
     _exchange: Exchange
+    _body: RequestBody | None = None
     _patience: Patience | None = None
     _is_over = False
+    _has_returned_gate = False
 
     def __init__(self, host: Host, environ: Environ) -> None:
         self._prepare(host, environ)
         scope = scope_from_environ(environ)
         scope["extensions"] = extensions_from_environ(environ)
         scope[ENVIRON_KEY] = environ
-        self._exchange = Exchange(host, scope, self._gate, copy_context(), has_body=not self._body.is_empty)
-        self.response = self._exchange.response
-        self.record = self._exchange.record = new_record(host, scope["method"], scope["path"])
+        may_read = has_body(environ, host.limits.body_max_bytes)
+        self._gate = self._portal.gates.take()  # last: from here on it is given back, however this ends
+        self._exchange = exchange = Exchange(host, scope, self._gate, copy_context(), may_read)
+        self.response = exchange.response
+        if host.hosting.observers:
+            self.record = exchange.record = new_record(host, scope["method"], scope["path"])
 
     def _prepare(self, host: Host, environ: Environ) -> None:
-        limits = host.limits
         self._host = host
-        self._portal = portal = host.entered_portal()
+        self._portal = host.entered_portal()
         self.environ = environ
-        self.trailers: list[tuple[str, str]] = []
-        self._body = RequestBody(environ, limits.body_piece_bytes, limits.body_max_bytes)
-        self._gate = portal.new_gate()
 
     def serve(self, start_response: StartResponse) -> Iterable[bytes]:
         """Wait for the beginning of the response, start it, and return the rest (A-002, A-003, A-071, A-080)."""
@@ -151,6 +95,7 @@ class Servant:
             return self._respond(start_response, self._take())
         except BaseException:  # also what a signal or a killed greenlet brings (A-090)
             self.leave()
+            self._return_gate()
             if self.file is not None:
                 self.file.close()
             raise
@@ -163,12 +108,12 @@ class Servant:
         self.has_started = True
         start_response(response.status, response.headers)
         if block is None:
-            self._is_over = True
+            self._end()
             if response.carries_content:
                 return WholeResponse([b""])
             return no_content(self.environ, response.content_length)
         if exchange.is_output_over and not exchange.outbox and exchange.failure is None:
-            self._is_over = True
+            self._end()
             return WholeResponse([block])
         return Blocks(self, block)
 
@@ -176,7 +121,7 @@ class Servant:
         if self.record is not None:
             self.record.handed_over()
         try:
-            self._post(self._exchange.begin)
+            self._portal.port.post(self._exchange.begin)
         except LoopGoneError:
             if self._host.phase not in (HostPhase.CLOSING, HostPhase.CLOSED):
                 raise EventLoopError("the event loop has ended") from None
@@ -195,15 +140,27 @@ class Servant:
         try:
             if not exchange.is_output_over or exchange.outbox or exchange.failure is not None:
                 with suppress(LoopGoneError):  # noticed where it is waited for
-                    self._post(exchange.asked_for_more)
+                    self._portal.port.post(exchange.asked_for_more)
                 block = self._take()
                 if block is not None:
                     return block
         except BaseException:
             self.leave()
+            self._return_gate()
             raise
-        self._is_over = True
+        self._end()
         return None
+
+    def _end(self) -> None:
+        """All has been taken."""
+        self._is_over = True
+        self._return_gate()
+
+    def _return_gate(self) -> None:
+        """Let others have the gate: this thread waits no more, nor does any other. At most once."""
+        if not self._has_returned_gate:
+            self._has_returned_gate = True
+            self._portal.gates.put_back(self._gate)
 
     def leave(self) -> None:
         """Nobody takes the response any more; tell the exchange. Any thread; does not wait.
@@ -213,7 +170,7 @@ class Servant:
         if not self._is_over:
             self._exchange.is_abandoned = True
             try:
-                self._post(self._exchange.servant_has_gone)
+                self._portal.port.post(self._exchange.servant_has_gone)
             except LoopGoneError:
                 if not self.is_refused:
                     self._has_failed()
@@ -224,13 +181,10 @@ class Servant:
         if self.record is not None:
             self.record.fail(answered=self._host.hosting.responds_to_errors)
 
-    def _post(self, callback: Callable[[], None]) -> None:
-        self._portal.port.post(callback)
-
     def _tell(self, callback: Callable[[], None]) -> None:
         """Post what the application waits for."""
         try:
-            self._post(callback)
+            self._portal.port.post(callback)
         except LoopGoneError:
             raise EventLoopError("the event loop ended in the middle of the request") from None
 
@@ -275,8 +229,12 @@ class Servant:
 
     def _read(self) -> None:
         """Read one piece of the request body; what goes wrong is the end of the request (A-047, A-090)."""
+        body = self._body
+        if body is None:
+            limits = self._host.limits
+            body = self._body = RequestBody(self.environ, limits.body_piece_bytes, limits.body_max_bytes)
         try:
-            piece, is_last = self._body.read()
+            piece, is_last = body.read()
         except BodyTooLarge:
             self.is_refused = self._exchange.is_refused = True
             raise
@@ -284,7 +242,8 @@ class Servant:
 
     def _file_response(self, start_response: StartResponse, file: BinaryIO) -> Iterable[bytes]:
         """Give the file to the server as the response object itself, so that it may use its own way."""
-        self._is_over = self.has_started = True
+        self.has_started = True
+        self._end()
         start_response(self.response.status, self.response.headers)
         if self.response.carries_content:
             wrapped: Iterable[bytes] = self.environ[FILE_WRAPPER_KEY](file, _FILE_BLOCK_BYTES)

@@ -240,8 +240,8 @@ class Outflow(Generic[T]):
             self.reports += 1
             if self.reason is None:  # closing has forgotten them already
                 self._held_bytes -= size_bytes + ITEM_OVERHEAD_BYTES * count
-                # Else a thread would be woken for each block, find too little room, and wait again: of 64 MiB in blocks of
-                # 64 KiB, that is 190 switches to it instead of 310.
+                # Not for each block, to find too little room and wait again: 190 switches to it for 64 MiB
+                # in blocks of 64 KiB, instead of 310.
                 if self._condition is not None and self._is_half_empty():
                     self._condition.notify_all()
 

@@ -27,8 +27,10 @@ from contextvars import Context
 from importlib import import_module
 from typing import Any, Literal, Protocol, TypeAlias
 
+from bridge._runtime.descriptor_gates import GateStore
 from bridge._runtime.gates import Gate, gate_maker, native_lock, new_asyncio_loop, start_native_thread
 from bridge._runtime.loops import LoopGoneError, LoopPort, Signal, current_port
+from bridge._runtime.own_port import OwnLoopPort, own_port
 from bridge._runtime.spawning import BoundedExecutor, Work, asyncio_spawner, clean_up_asyncio, trio_spawner
 
 logger = logging.getLogger("bridge.portal")
@@ -63,6 +65,7 @@ class Portal:
         kind: what runs there.
         port: the way into the loop; valid once `enter` has returned True.
         new_gate: makes gates for the threads of this process.
+        gates: those of request threads, which are used again; valid as ``port`` is.
     """
 
     port: LoopPort
@@ -74,6 +77,7 @@ class Portal:
         self.is_over = False
         self.thread_id = 0
         self.new_gate: Callable[[], Gate]
+        self.gates: GateStore
         self.spawn: Callable[[Callable[[], Coroutine[Any, Any, None]], Context], Work]
         self._lock = native_lock()
         self._tenants: list[Tenant] = []
@@ -109,6 +113,7 @@ class Portal:
             if is_first:
                 self._is_started = True
                 self.new_gate = gate_maker()
+                self.gates = GateStore(self.new_gate)
             gate = self.new_gate()
             self._starters.append(gate)
         try:
@@ -220,6 +225,7 @@ class Portal:
             self._failure = error
         self.is_over = True
         self.is_running = False
+        self.gates.close()
         self._say_started()
 
     def _say_started(self) -> None:
@@ -228,10 +234,11 @@ class Portal:
         for gate in starters:
             gate.open()
 
-    def _began(self) -> bool:
+    def _began(self, port: LoopPort) -> bool:
         """The loop runs: tell who waits for it; return False if nobody does any more."""
-        self.port = current_port()
+        self.port = port
         self._stop = self.port.new_signal()
+        self.gates.put_back(self.gates.take())  # so that the first request finds one
         with self._lock:
             if self.is_over:
                 return False
@@ -252,7 +259,7 @@ class Portal:
 
         async def main() -> None:
             self.spawn = asyncio_spawner(loop)
-            if self._began():
+            if self._began(own_port(loop)):
                 await self._stay()
 
         try:
@@ -269,7 +276,13 @@ class Portal:
             try:
                 loop.run_until_complete(clean_up_asyncio(loop, executor))
             finally:
+                self._close_port()
                 loop.close()
+
+    def _close_port(self) -> None:
+        port: LoopPort | None = getattr(self, "port", None)  # None: the loop has not come to run
+        if isinstance(port, OwnLoopPort):
+            port.close()
 
     def _run_trio(self) -> None:
         trio: Any = import_module("trio")
@@ -277,7 +290,7 @@ class Portal:
         async def main() -> None:
             async with trio.open_nursery() as nursery:
                 self.spawn = trio_spawner(trio, nursery)
-                if self._began():
+                if self._began(current_port()):
                     await self._stay()
                 nursery.cancel_scope.cancel()
 

@@ -9,6 +9,7 @@ Everything here runs on the loop; what worker threads use of a request is in `co
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextvars import copy_context
 from typing import Any
 
@@ -63,8 +64,8 @@ class Exchange(Contact):
         hosting, scope = self.hosting, self.scope
         hosting.live.add(self)
         try:
-            given: Any = scope.get("headers") or ()
-            headers: list[tuple[bytes, bytes]] = given if type(given) is list else list(given)
+            given: Iterable[tuple[bytes, bytes]] = scope.get("headers") or ()
+            headers = given if isinstance(given, list) else list(given)
             framing = framing_from_headers(headers)
             source = length_bytes = None
             # HTTP/1 without a field that speaks of a body has none (RFC 9112 section 6.3): nobody is asked for it,

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import filterfalse
 from typing import Any
 
 from bridge.errors import BadRequest
-from bridge.translate.headers import FORBIDDEN_IN_VALUE
 from bridge.translate.strings import octets_from_native
 from bridge.types import HeaderPairs
 
@@ -38,18 +38,18 @@ _KNOWN_NAMES = {
     **{_PREFIX + name.upper().replace("-", "_"): name.encode("ascii") for name in _ORDINARY_NAMES},
     "CONTENT_TYPE": b"content-type",
     "CONTENT_LENGTH": b"content-length",
-    # No fields: the second spelling of two that have keys of their own, and what stands in every environ beside fields.
-    **dict.fromkeys(("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"), b""),
-    **dict.fromkeys(
-        (
-            "GATEWAY_INTERFACE PATH_INFO QUERY_STRING RAW_URI REMOTE_ADDR REMOTE_HOST REMOTE_PORT REQUEST_METHOD "
-            "REQUEST_URI SCRIPT_NAME SERVER_NAME SERVER_PORT SERVER_PROTOCOL SERVER_SOFTWARE wsgi.errors "
-            "wsgi.file_wrapper wsgi.input wsgi.input_terminated wsgi.multiprocess wsgi.multithread wsgi.run_once "
-            "wsgi.url_scheme wsgi.version"
-        ).split(),
-        b"",
-    ),
 }
+# No fields: the second spelling of two that have keys of their own, and what stands in environs beside fields.
+_NO_FIELDS = frozenset(
+    (
+        "HTTP_CONTENT_TYPE HTTP_CONTENT_LENGTH "
+        "DOCUMENT_ROOT GATEWAY_INTERFACE HTTPS PATH_INFO QUERY_STRING RAW_URI REMOTE_ADDR REMOTE_HOST REMOTE_PORT "
+        "REQUEST_METHOD REQUEST_SCHEME REQUEST_URI SCRIPT_NAME SERVER_NAME SERVER_PORT SERVER_PROTOCOL SERVER_SOFTWARE "
+        "gunicorn.socket uwsgi.node uwsgi.version waitress.client_disconnected werkzeug.socket wsgi.early_hints "
+        "wsgi.errors wsgi.file_wrapper wsgi.input wsgi.input_terminated wsgi.multiprocess wsgi.multithread "
+        "wsgi.run_once wsgi.url_scheme wsgi.version"
+    ).split()
+)
 # Without a value they say nothing; an empty Host is granian's word for none (A-027, A-030).
 _LEFT_OUT_IF_EMPTY = frozenset({b"content-type", b"content-length", b"host"})
 
@@ -63,31 +63,49 @@ def request_headers_from_environ(environ: Mapping[str, Any]) -> HeaderPairs:
     Spec: ASGI HTTP "HTTP Connection Scope"; RFC 3875 section 4.1.18; A-026 to A-030.
     """
     pairs: HeaderPairs = []
+    values: list[str] = []
     known_name = _KNOWN_NAMES.get
-    for key, value in environ.items():
-        name = known_name(key)
-        if not name:
-            if name is not None:
-                continue
-            # A subclass of str, or no str at all, may come from anywhere.
-            if not isinstance(key, str) or key[:5] != _PREFIX or not key.isascii():
-                continue
-            text = key[5:].lower().replace("_", "-")
-            if not _TOKEN(text) or text in _UNPREFIXED:
-                continue
-            name = text.encode("ascii")
-        if not isinstance(value, str) or (not value and name in _LEFT_OUT_IF_EMPTY):
-            continue
-        # isprintable() is the cheap question: it is also false for harmless octets, so the regex decides.
-        if not value.isprintable() and FORBIDDEN_IN_VALUE(value):
-            raise BadRequest("A request field holds a control character.")
-        try:
+    try:
+        # Two thirds of the keys are no fields; to pass over them in C takes half the time.
+        for key in filterfalse(_NO_FIELDS.__contains__, environ):
+            name = known_name(key)
+            if name is None:
+                name = _unusual_name(key)
+                if not name:
+                    continue
+            value = environ[key]
             pairs.append((name, value.encode("latin-1")))
-        except UnicodeEncodeError:
-            pairs.append((name, octets_from_native(value)))
+            values.append(value)
+    except (AttributeError, UnicodeEncodeError):
+        pairs, values = _careless_fields(environ)
+    # All values at once: with twelve fields a fifth of the time that it took to ask each.
+    content = "".join(values)
+    if "\n" in content or "\r" in content or "\0" in content:
+        raise BadRequest("A request field holds a control character.")
+    if not all(values):
+        pairs = [pair for pair in pairs if pair[1] or pair[0] not in _LEFT_OUT_IF_EMPTY]
     if "HTTP_TRANSFER_ENCODING" in environ and is_coded_to_its_end(environ):
         pairs = [pair for pair in pairs if pair[0] != b"content-length"]
     return pairs
+
+
+def _careless_fields(environ: Mapping[str, Any]) -> tuple[HeaderPairs, list[str]]:
+    """Return pairs and their values, of a server that has values of other types, or characters that are no octets."""
+    fields = [
+        (name, value)
+        for key, value in environ.items()
+        if key not in _NO_FIELDS and isinstance(value, str) and (name := _KNOWN_NAMES.get(key) or _unusual_name(key))
+    ]
+    return [(name, octets_from_native(value)) for name, value in fields], [value for _, value in fields]
+
+
+def _unusual_name(key: object) -> bytes:
+    """Return the field name that a key stands for, empty for what is no field."""
+    # A subclass of str, or no str at all, may come from anywhere.
+    if not isinstance(key, str) or key[:5] != _PREFIX or not key.isascii():
+        return b""
+    text = key[5:].lower().replace("_", "-")
+    return text.encode("ascii") if _TOKEN(text) and text not in _UNPREFIXED else b""
 
 
 def is_coded_to_its_end(environ: Mapping[str, Any]) -> bool:

@@ -13,8 +13,8 @@ Facts that shape this file:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -39,7 +39,6 @@ _NO_ADDRESS = frozenset({"", "-", "None", "unknown", "unix", "unix:"})
 # What servers make of the target of OPTIONS * (A-025); any other path has been written by somebody else.
 _STARS = frozenset({"", "/", "/*"})
 _PORT_MAX = 65535
-_ESCAPED = re.compile("[%?#]").search
 
 
 def scope_from_environ(environ: Mapping[str, Any]) -> Scope:
@@ -53,8 +52,11 @@ def scope_from_environ(environ: Mapping[str, Any]) -> Scope:
     Spec: ASGI HTTP "HTTP Connection Scope", "WSGI Compatibility"; A-010 to A-030.
     """
     get = environ.get
-    path = _text(get("PATH_INFO"))
-    root_path = _text(get("SCRIPT_NAME"))
+    # What nearly every value is, text in ASCII, is seen here: a call for each took a third of the time without fields.
+    if type(path := get("PATH_INFO")) is not str or not path.isascii():
+        path = _text(path)
+    root_path = get("SCRIPT_NAME")
+    root_path = _text(root_path) if root_path else ""
     uri = get("REQUEST_URI") or get("RAW_URI")
     if path == "*" or (uri == "*" and path in _STARS):
         path, root_path = "*", root_path.rstrip("/")
@@ -66,25 +68,33 @@ def scope_from_environ(environ: Mapping[str, Any]) -> Scope:
         path = root_path + path or "/"
     elif not path:
         path = "/"
-    protocol = get("SERVER_PROTOCOL")
-    query = _native(get("QUERY_STRING"))
+    if type(query := get("QUERY_STRING")) is not str:
+        query = _native(query)
+    protocol, method, scheme = get("SERVER_PROTOCOL"), get("REQUEST_METHOD"), get("wsgi.url_scheme")
+    name, port = get("SERVER_NAME"), get("SERVER_PORT")
     scope: Scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
         "http_version": "1.1" if protocol == "HTTP/1.1" else _unusual_version(protocol),
-        "method": _method(get("REQUEST_METHOD")),
-        "scheme": _text(get("wsgi.url_scheme")) or "http",
+        "method": "GET" if method == "GET" else _method(method),
+        "scheme": "http" if scheme == "http" else _text(scheme) or "http",
         "path": path,
-        "query_string": octets_from_native(query) if query else b"",
+        "query_string": query.encode() if query.isascii() else octets_from_native(query),
         "root_path": root_path,
         "headers": request_headers_from_environ(environ),
         "client": client_from_environ(environ),
-        "server": _server(get("SERVER_NAME"), get("SERVER_PORT")),
+        "server": _usual_server(name, port) if type(name) is type(port) is str else _server(name, port),
         "extensions": {},
     }
     if uri:
-        # Nothing escaped and nothing to replace: nearly every request.
-        if uri == path and path[0] == "/" and path.isascii() and _ESCAPED(path) is None:
+        # The path letter by letter, with nothing escaped, with or without a query: nearly every target.
+        if (
+            type(uri) is str
+            and uri.partition("?")[0] == path
+            and path[0] == "/"
+            and path.isascii()
+            and not ("%" in path or "#" in path)
+        ):
             scope["raw_path"] = path.encode()
         elif (raw_path := _raw_path(uri, path)) is not None:
             scope["raw_path"] = raw_path
@@ -137,9 +147,11 @@ def client_from_environ(environ: Mapping[str, Any]) -> tuple[str, int] | None:
     address, port = environ.get("REMOTE_ADDR"), environ.get("REMOTE_PORT")
     if not isinstance(address, str) or address in _NO_ADDRESS:
         return None
-    if address == "localhost" and port == "None":
+    if port == "None" and address == "localhost":
         return None  # waitress, on a unix socket
-    return _text(address), _port(port) or 0
+    if type(address) is not str or not address.isascii():
+        address = _text(address)
+    return address, _port(port) or 0
 
 
 def _server(name: object, port: object) -> tuple[str, int | None] | None:
@@ -150,12 +162,17 @@ def _server(name: object, port: object) -> tuple[str, int | None] | None:
     return _text(name), _port(port)
 
 
+# A server has one name and port, or a few; were they the client's choice, the others would only be forgotten.
+_usual_server = lru_cache(16)(_server)
+
+
 def _port(port: object) -> int | None:
     """Return a port number, from text or from the number werkzeug gives; None where it is neither."""
     if isinstance(port, str):
         if not (port.isdigit() and port.isascii() and len(port) <= 5):  # noqa: PLR2004 - digits of 65535
             return None
-        port = int(port)
+        number = int(port)
+        return number if number <= _PORT_MAX else None
     if isinstance(port, int) and not isinstance(port, bool) and 0 <= port <= _PORT_MAX:
         return port
     return None

@@ -61,7 +61,7 @@ def own_events():
     return [what for pid, what in events if pid == os.getpid()]
 
 use(FORK)
-servant._LOOK_EVERY_S = 60  # nobody gets up by himself
+servant.LOOK_EVERY_S = 60  # nobody gets up by himself
 
 def serve_and_end():
     '''The whole life of an adapter in one process.'''

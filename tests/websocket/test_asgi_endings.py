@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from bridge import ApplicationError, ClientDisconnected, Limits
-from bridge._asgi_hosting import host
+from bridge._asgi_hosting import closing
 from bridge.websocket.asgi_hosting import exchange
 from tests.conformance.living import LivingApp, logged
 from tests.gateway import QUICK, hosted
@@ -34,8 +34,8 @@ def all_of_the_log(caplog):
 @pytest.fixture
 def brief_farewell(monkeypatch):
     """Shorten what clients get at shutdown to answer."""
-    assert host._FAREWELL_S + exchange._GRACE_S <= 5
-    monkeypatch.setattr(host, "_FAREWELL_S", 0.05)
+    assert closing._FAREWELL_S + exchange._GRACE_S <= 5
+    monkeypatch.setattr(closing, "_FAREWELL_S", 0.05)
 
 
 def on_loop(app: Any, backend: Any, **changes: Any) -> Any:
@@ -472,7 +472,7 @@ async def _note_the_end(app: Any, receive: Any) -> None:
 
 @pytest.mark.requirement("A-149", "S-027")
 def test_at_shutdown_a_client_can_answer_and_nobody_waits_longer(backend, monkeypatch):
-    monkeypatch.setattr(host, "_FAREWELL_S", 60.0)
+    monkeypatch.setattr(closing, "_FAREWELL_S", 60.0)
     heard = Heard()
     with on_loop(listening(heard), backend, shutdown_s=10.0) as adapter, Visit(adapter, is_tcp=True) as visit:
         visit.opened()

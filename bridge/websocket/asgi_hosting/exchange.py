@@ -16,9 +16,10 @@ from websockets.extensions import Extension
 
 from bridge._asgi_hosting.errands import Errand
 from bridge._asgi_hosting.exchange import Exchange
-from bridge._asgi_hosting.host import SERVING, Host
+from bridge._asgi_hosting.host import Host
 from bridge._asgi_hosting.hosting import logger
 from bridge._asgi_hosting.outcomes import comes_from_disconnect
+from bridge._asgi_hosting.phases import SERVING
 from bridge._runtime.bells import Bell
 from bridge._runtime.gates import Gate
 from bridge.errors import ApplicationError, ClientDisconnected, RequestRefused
@@ -155,6 +156,7 @@ class WebSocketExchange(Exchange):
     def _app_raised(self, error: BaseException) -> None:
         session = self._session
         if session is None:
+            self._app_is_over()  # first: the server may count as soon as the servant has heard of it
             super()._app_raised(error)
             return
         was_open = session.close_code is None

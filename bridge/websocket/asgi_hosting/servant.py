@@ -9,7 +9,8 @@ from functools import partial
 
 from bridge._asgi_hosting.host import Host
 from bridge._asgi_hosting.patience import Patience
-from bridge._asgi_hosting.servant import ENVIRON_KEY, Servant, refuse, serve
+from bridge._asgi_hosting.servant import ENVIRON_KEY, Servant
+from bridge._asgi_hosting.serving import refuse, serve
 from bridge.errors import RequestRefused
 from bridge.translate.websocket_handshake import Handshake, handshake_from_environ
 from bridge.translate.websocket_scope import websocket_scope_from_environ
@@ -70,6 +71,7 @@ class WebSocketServant(Servant):
         self._prepare(host, environ)
         self._connection = connection
         self._original_environ = environ.copy()
+        self._gate = self._portal.gates.take()
         self._exchange = WebSocketExchange(host, scope, self._gate, copy_context(), handshake, handshaken)
         self.response = self._exchange.response
 
@@ -93,5 +95,6 @@ class WebSocketServant(Servant):
     def _respond(self, start_response: StartResponse, block: bytes | None) -> Iterable[bytes]:
         if not self._has_taken_over:
             return super()._respond(start_response, block)
-        self._is_over = self.has_started = True
+        self.has_started = True
+        self._end()
         return self._connection.end(self._original_environ, start_response)
