@@ -21,6 +21,7 @@ from bridge._runtime.waiting import start_in_worker, wait_through_cancellation
 from bridge._wsgi_hosting.call import WSGICall
 from bridge._wsgi_hosting.contact import Contact
 from bridge._wsgi_hosting.hosting import logger
+from bridge._wsgi_hosting.refusing import answer_plainly, refuse
 from bridge._wsgi_hosting.sending import (
     TAKE_UP_TO_BYTES,
     has_content,
@@ -99,13 +100,13 @@ class Exchange(Contact):
         except RequestRefused as refusal:
             if self.is_started:
                 raise
-            await self._refuse(refusal)
+            await refuse(self, refusal)
         except Exception:
             if self.is_started or self.is_gone or not hosting.responds_to_errors:
                 raise
             self.has_failed = True
             logger.exception("%s: the application failed", repr(self))
-            await self._answer_plainly(500, "Internal Server Error")
+            await answer_plainly(self, 500, "Internal Server Error")
         finally:
             hosting.live.discard(self)
             self._let_go()
@@ -261,28 +262,6 @@ class Exchange(Contact):
         while not self.outflow.take()[1]:
             helpers.start(group)
             await self._signal.wait()
-
-    async def _refuse(self, refusal: RequestRefused) -> None:
-        """Answer without the application (W-138)."""
-        self.hosting.count_refusal()
-        self.is_refused = True
-        extra: list[tuple[bytes, bytes]] = []
-        if refusal.status == 503:  # noqa: PLR2004
-            extra.append((b"retry-after", b"%d" % self.hosting.limits.retry_after_s))
-        # Why there is no room is for the log; the client need not know.
-        cause = "" if refusal.__cause__ is None else f" ({refusal.__cause__})"
-        logger.warning("%s refused: %s%s", repr(self), str(refusal), cause)
-        await self._answer_plainly(refusal.status, refusal.reason, *extra)
-
-    async def _answer_plainly(self, status: int, sentence: str, *extra: tuple[bytes, bytes]) -> None:
-        self.is_started = True
-        is_head = self.scope["method"] == "HEAD"
-        for message in messages.plain_response(status, sentence, *extra, is_head=is_head):
-            try:
-                await self.send(message)
-            except OSError:
-                return  # the client did not wait for the answer
-        self.is_ended = True
 
     # ---- Endings ------------------------------------------------------------------------------------------------
 
