@@ -102,6 +102,8 @@ class _Points(ast.NodeTransformer):
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        if node.name == "__del__":  # nobody else has the object any more, and when it runs is not the schedule's choice
+            return node
         was_making, self._is_making = self._is_making, node.name in _MAKERS
         node.body = [self.visit(statement) for statement in node.body]
         self._is_making = was_making
