@@ -22,8 +22,11 @@ from typing import Any, Protocol
 
 from bridge._runtime.gates import Gate, ThreadGate
 
-MOST = 64
-"""How many gates of a store have descriptors: few servers have more threads, and 128 descriptors are not missed."""
+MOST = 32
+"""How many gates of a store have descriptors: few servers have more threads."""
+
+KEPT = 2
+"""How many are kept when none is in use: who counts descriptors before and after many requests finds no more."""
 
 
 class Doorbell(Protocol):
@@ -140,6 +143,7 @@ class GateStore:
         # What is put into the place of threads (gevent, eventlet) waits in its own way.
         can_have_descriptors = new_gate is ThreadGate and hasattr(os, "eventfd") and hasattr(select, "epoll")
         self._slots: list[None] = [None] * most if can_have_descriptors else []
+        self._most = len(self._slots)
         self._is_closed = False
 
     def take(self) -> Gate:
@@ -155,6 +159,8 @@ class GateStore:
             self._spare.append(gate)
             if self._is_closed:
                 self.close()
+            elif len(self._spare) > KEPT and len(self._spare) + len(self._slots) >= self._most:
+                self._let_go()
 
     def close(self) -> None:
         """Close what is there and what comes back: the loop has ended, so nobody opens a gate any more.
@@ -165,6 +171,12 @@ class GateStore:
         with suppress(IndexError):
             while True:
                 self._spare.pop().close()
+
+    def _let_go(self) -> None:
+        """Keep few of those that nobody uses; not closed here, but with the last reference: the loop may have one."""
+        with suppress(IndexError):
+            while len(self._spare) > KEPT:
+                self._spare.pop()
 
     def _make(self) -> Gate:
         try:

@@ -38,18 +38,25 @@ class OwnLoopPort(AsyncioPort):
         OSError: no descriptor is left.
     """
 
-    __slots__ = ("_bell",)
+    __slots__ = ("_bell", "_is_in_line")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         bell = _Eventfd()
         self._bell: _Eventfd | None = bell
+        # What a thread posts comes after what was ready before: the first step of a task, for one. Asyncio lines its
+        # readers up with all the rest; uvloop calls them at once.
+        self._is_in_line = isinstance(loop, asyncio.SelectorEventLoop)
         loop.add_reader(bell.number, self._hear, bell.number)
 
     def _hear(self, descriptor: int) -> None:
         with suppress(BlockingIOError):  # nothing there: whoever reads it elsewhere is wrong, but the loop goes on
             os.eventfd_read(descriptor)
-        self._deliver()  # after that: a ring that comes while it works is for the next turn
+        # After that: a ring that comes while it works is for the next turn.
+        if self._is_in_line:
+            self._deliver()
+        else:
+            self._loop.call_soon(self._deliver)
 
     def flush(self) -> None:
         bell = self._bell  # held until it has been written to

@@ -48,6 +48,25 @@ def run_until(loop: asyncio.AbstractEventLoop, done: asyncio.Future[None]) -> No
     loop.run_until_complete(asyncio.wait_for(done, TIMEOUT_S))
 
 
+def test_what_is_posted_comes_after_what_was_ready_before(loop, port):
+    """A task that was made before has taken its first step when the loop hears that the client has left."""
+    order: list[str] = []
+    done = loop.create_future()
+
+    def posted() -> None:
+        order.append("posted")
+        done.set_result(None)
+
+    def first() -> None:
+        loop.call_soon(order.append, "ready")
+        Helper(lambda: port.post(posted)).join()
+
+    loop.call_soon(first)
+    run_until(loop, done)
+
+    assert order == ["ready", "posted"]
+
+
 @pytest.mark.usefixtures("frequent_switches")
 def test_what_many_threads_post_is_run_once_each_and_in_the_order_of_each(loop, port):
     threads, posts = 4, 300
