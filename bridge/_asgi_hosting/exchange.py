@@ -143,6 +143,10 @@ class Exchange(Answering):
             if self._receiving is not None or self._turns is not None:
                 self._receiving = self._turns = None  # all is over, and they hold each other
 
+    def forget_gate(self) -> None:
+        """Nobody waits at the gate any more. Request thread."""
+        self._gate = NO_GATE
+
     def leave(self) -> None:
         """The host begins to close: requests are waited for, so there is nothing to do."""
 

@@ -26,6 +26,8 @@ from bridge._asgi_hosting.offers import FILE_WRAPPER_KEY, extensions_from_enviro
 from bridge._asgi_hosting.patience import LOOK_EVERY_S, Patience
 from bridge._asgi_hosting.phases import HostPhase
 from bridge._asgi_hosting.request_body import RequestBody, has_body
+from bridge._runtime.descriptor_gates import NO_GATE
+from bridge._runtime.gates import Gate
 from bridge._runtime.loops import LoopGoneError
 from bridge.errors import (
     ApplicationTimeout,
@@ -66,10 +68,11 @@ class Servant:
     record: Record | None = None
     trailers: Sequence[tuple[str, str]] = ()
     _exchange: Exchange
+    _gate: Gate
     _body: RequestBody | None = None
     _patience: Patience | None = None
     _is_over = False
-    _has_returned_gate = False
+    _is_stepping = True  # a thread may wait at the gate; the first step is `serve`
 
     def __init__(self, host: Host, environ: Environ) -> None:
         self._prepare(host, environ)
@@ -115,6 +118,7 @@ class Servant:
         if exchange.is_output_over and not exchange.outbox and exchange.failure is None:
             self._end()
             return WholeResponse([block])
+        self._is_stepping = False
         return Blocks(self, block)
 
     def _begin(self) -> None:
@@ -137,12 +141,14 @@ class Servant:
         if self._is_over:
             return None
         exchange = self._exchange
+        self._is_stepping = True
         try:
             if not exchange.is_output_over or exchange.outbox or exchange.failure is not None:
                 with suppress(LoopGoneError):  # noticed where it is waited for
                     self._portal.port.post(exchange.asked_for_more)
                 block = self._take()
                 if block is not None:
+                    self._is_stepping = False
                     return block
         except BaseException:
             self.leave()
@@ -157,10 +163,15 @@ class Servant:
         self._return_gate()
 
     def _return_gate(self) -> None:
-        """Let others have the gate: this thread waits no more, nor does any other. At most once."""
-        if not self._has_returned_gate:
-            self._has_returned_gate = True
-            self._portal.gates.put_back(self._gate)
+        """Let others have the gate: this thread waits no more, nor does any other. At most once.
+
+        And forget it: whoever keeps this object, or the exchange, would keep its descriptors.
+        """
+        gate, self._gate = self._gate, NO_GATE
+        if gate is not NO_GATE:
+            self._patience = None
+            self._exchange.forget_gate()
+            self._portal.gates.put_back(gate)
 
     def leave(self) -> None:
         """Nobody takes the response any more; tell the exchange. Any thread; does not wait.
@@ -175,6 +186,8 @@ class Servant:
                 if not self.is_refused:
                     self._has_failed()
             self._is_over = True  # last: a signal in between must not leave the exchange untold
+            if not self._is_stepping:  # else the thread that steps gives it back
+                self._return_gate()
 
     def _has_failed(self) -> None:
         """Report the request as failed, if anybody wants to know."""

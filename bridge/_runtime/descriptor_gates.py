@@ -7,8 +7,9 @@ instead of 2.1, and 14 us instead of 19; on two processors it makes no differenc
 
 The thread sleeps in an edge-triggered epoll, which is one system call: an eventfd alone would take two, one to wait for
 no longer than a limit and one to close it again, and each could lose the GIL. The price is two descriptors for each
-thread that waits, so they are kept for the next request, and no more than `MOST` gates have them; who comes later gets
-a lock. So does everybody where there is no eventfd (it is Linux), or no descriptor left.
+gate, so `MOST` have them, from the beginning to the end: who counts descriptors before and after many requests finds
+no more. Who comes when all are in use gets a lock. So does everybody where there is no eventfd (it is Linux), or no
+descriptor left.
 """
 
 from __future__ import annotations
@@ -22,11 +23,8 @@ from typing import Any, Protocol
 
 from bridge._runtime.gates import Gate, ThreadGate
 
-MOST = 32
-"""How many gates of a store have descriptors: few servers have more threads."""
-
-KEPT = 2
-"""How many are kept when none is in use: who counts descriptors before and after many requests finds no more."""
+MOST = 8
+"""How many gates of a store have descriptors: few servers have more threads at work at a time."""
 
 
 class Doorbell(Protocol):
@@ -143,8 +141,13 @@ class GateStore:
         # What is put into the place of threads (gevent, eventlet) waits in its own way.
         can_have_descriptors = new_gate is ThreadGate and hasattr(os, "eventfd") and hasattr(select, "epoll")
         self._slots: list[None] = [None] * most if can_have_descriptors else []
-        self._most = len(self._slots)
         self._is_closed = False
+
+    def fill(self) -> None:
+        """Make what there may be."""
+        made = [self._make() for _ in list(self._slots)]
+        for gate in made:
+            self.put_back(gate)
 
     def take(self) -> Gate:
         """Return a gate that nobody else waits at; made by the thread that will wait."""
@@ -159,8 +162,6 @@ class GateStore:
             self._spare.append(gate)
             if self._is_closed:
                 self.close()
-            elif len(self._spare) > KEPT and len(self._spare) + len(self._slots) >= self._most:
-                self._let_go()
 
     def close(self) -> None:
         """Close what is there and what comes back: the loop has ended, so nobody opens a gate any more.
@@ -171,12 +172,6 @@ class GateStore:
         with suppress(IndexError):
             while True:
                 self._spare.pop().close()
-
-    def _let_go(self) -> None:
-        """Keep few of those that nobody uses; not closed here, but with the last reference: the loop may have one."""
-        with suppress(IndexError):
-            while len(self._spare) > KEPT:
-                self._spare.pop()
 
     def _make(self) -> Gate:
         try:

@@ -238,7 +238,7 @@ class Portal:
         """The loop runs: tell who waits for it; return False if nobody does any more."""
         self.port = port
         self._stop = self.port.new_signal()
-        self.gates.put_back(self.gates.take())  # so that the first request finds one
+        self.gates.fill()
         with self._lock:
             if self.is_over:
                 return False

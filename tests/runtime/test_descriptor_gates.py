@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge._runtime.descriptor_gates import KEPT, MOST, NO_GATE, DescriptorGate, GateStore
+from bridge._runtime.descriptor_gates import MOST, NO_GATE, DescriptorGate, GateStore
 from bridge._runtime.gates import ThreadGate
 from tests.leaks import open_descriptors
 from tests.meeting import TIMEOUT_S, Flag, Helper
@@ -166,21 +166,18 @@ def test_a_gate_that_is_dropped_makes_room_for_another_one_and_leaves_nothing_op
     assert open_descriptors() == before
 
 
-def test_few_gates_are_kept_when_none_is_in_use():
+def test_as_many_descriptors_are_open_however_many_gates_were_in_use():
     store = GateStore(ThreadGate)
-    kept = [store.take() for _ in range(KEPT)]
-    for gate in kept:
-        store.put_back(gate)
-    del gate, kept[:]
+    store.fill()
     before = open_descriptors()
 
     for _ in range(3):
-        taken = [store.take() for _ in range(MOST)]
-        assert len(open_descriptors()) == len(before) + 2 * (MOST - KEPT)
+        taken = [store.take() for _ in range(2 * MOST)]
+        assert sum(type(gate) is DescriptorGate for gate in taken) == MOST
         while taken:
             store.put_back(taken.pop())
 
-    assert len(open_descriptors()) == len(before)
+    assert open_descriptors() == before
     store.close()
 
 
