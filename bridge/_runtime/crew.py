@@ -83,7 +83,7 @@ class Crew:
 
     def is_saturated(self) -> bool:
         """Tell whether a job queued now has to wait for another one to end; a quick look. Any thread."""
-        return len(self._jobs) >= len(self._idle) + self._is_waking + self.workers + self._aside - len(self._all)
+        return len(self._jobs) >= self._free()
 
     def is_wanted(self) -> bool:
         """Tell whether a job waits for a busy worker; a quick look. Any thread."""
