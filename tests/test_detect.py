@@ -51,8 +51,8 @@ from bridge import (
 )
 from bridge._strangers import name_of
 from bridge.detect import PROTOCOLS, is_coroutine_function, is_two_step, protocol_of, single_callable
+from tests.docs.pages import code, table
 from tests.gateway import hosted, run
-from tests.test_docs import code, table
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it imports pkg_resources, which warns

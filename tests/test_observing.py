@@ -17,7 +17,7 @@ from bridge import RequestReport
 from bridge.observing import Direction, Outcome, Record
 from tests.meeting import Helper
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "how-to" / "observe.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "recipes" / "observe.md"
 START = {"type": "http.response.start", "status": 201, "headers": []}
 
 

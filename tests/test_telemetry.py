@@ -30,7 +30,7 @@ from tests.gateway import run as request
 from tests.meeting import Helper, Hold
 from tests.meeting import until as wait_until
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "how-to" / "observe.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "recipes" / "observe.md"
 KINDS = {"counter": Counter, "histogram": Histogram, "gauge": ObservableGauge}
 WSGI = {"bridge.direction": "wsgi_to_asgi"}
 ASGI = {"bridge.direction": "asgi_to_wsgi"}

@@ -1,4 +1,4 @@
-"""The reference lists exactly what there is: rules, options, outcomes, keys; the how-to shows what is really said."""
+"""The reference lists exactly what there is: rules, options, outcomes, keys; the recipe shows what is really said."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bridge.doctor.rules import RULES
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 REFERENCE = (DOCS / "reference" / "doctor.md").read_text(encoding="utf-8")
-HOW_TO = (DOCS / "how-to" / "check-an-application.md").read_text(encoding="utf-8")
+RECIPE = (DOCS / "recipes" / "check-an-application.md").read_text(encoding="utf-8")
 
 
 def table(head):
@@ -65,10 +65,10 @@ def test_the_outcomes_are_those_there_are():
 
 @pytest.fixture
 def program(tmp_path, monkeypatch):
-    """The program of the how-to, in a file."""
+    """The program of the recipe, in a file."""
     monkeypatch.setattr("sys.path", list(sys.path))
     path = tmp_path / "main.py"
-    path.write_text(re.findall(r"```python\n(.*?)```", HOW_TO, re.DOTALL)[0], encoding="utf-8")
+    path.write_text(re.findall(r"```python\n(.*?)```", RECIPE, re.DOTALL)[0], encoding="utf-8")
     yield path
     module = sys.modules.pop("main")
     module.database.close()
@@ -80,7 +80,7 @@ def test_the_keys_are_those_of_the_report_and_the_how_to_quotes_what_is_said(pro
 
     assert set(keys_of(report)) | {"probe"} == {row[0] for row in table("Key | What it says")}
     said = [f"  {one['severity']}: {one['where']}: {one['what']} [{one['rule']}]" for one in report["hazards"]]
-    quoted = re.findall(r"```text\n(.*?)```", HOW_TO, re.DOTALL)[0].splitlines()
+    quoted = re.findall(r"```text\n(.*?)```", RECIPE, re.DOTALL)[0].splitlines()
     assert quoted[1::2] == said
     assert [line.strip() for line in quoted[2::2]] == [one["advice"] for one in report["hazards"]]
 

@@ -1,4 +1,4 @@
-"""What the documentation says is so: code compiles and names what exists, tables list exactly what there is."""
+"""What the documentation says is so: tables list exactly what there is, claims are tried."""
 
 from __future__ import annotations
 
@@ -20,110 +20,8 @@ from asgiref.sync import async_to_sync
 import bridge
 from bridge import ASGIToWSGI, HostStatistics, Limits, Statistics, WSGIToASGI, call_async, to_asgi, to_wsgi
 from bridge._asgi_hosting.phases import HostPhase
+from tests.docs.pages import TOP, code, python_blocks, section, table
 from tests.gateway import answering, environ_for, hosted, run
-
-TOP = Path(__file__).resolve().parent.parent
-PAGES = sorted([*TOP.glob("*.md"), *(TOP / "docs").rglob("*.md")])
-PAGE_IDS = [page.relative_to(TOP).as_posix() for page in PAGES]
-
-
-SIGNATURES: dict[str, Any] = {
-    "to_asgi": WSGIToASGI,
-    "WSGIToASGI": WSGIToASGI,
-    "to_wsgi": ASGIToWSGI,
-    "ASGIToWSGI": ASGIToWSGI,
-    "Limits": Limits,
-}
-"""What takes the keyword arguments of a call in the documentation."""
-
-
-def python_blocks(text: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def table(page: str, heading: str) -> list[list[str]]:
-    """Return the rows of the first table below a heading, without its head."""
-    text = (TOP / "docs" / page).read_text(encoding="utf-8")
-    section = text.partition(f"\n## {heading}\n")[2]
-    assert section, f"{page} has no section {heading!r}"
-    lines = section.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("| ---"))
-    rows = []
-    for line in lines[start + 1 :]:
-        if not line.startswith("|"):
-            break
-        rows.append([cell.strip() for cell in line.strip("| ").split(" | ")])
-    return rows
-
-
-def code(cell: str) -> str:
-    match = re.fullmatch(r"`([^`]+)`", cell)
-    assert match, f"not a single piece of code: {cell!r}"
-    return match[1]
-
-
-# ---- Code and links ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
-def test_code_in_the_docs_compiles_and_uses_only_what_exists(page: Path) -> None:
-    for block in python_blocks(page.read_text(encoding="utf-8")):
-        tree = ast.parse(block, str(page))
-        compile(tree, str(page), "exec")
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module == "bridge":
-                assert {alias.name for alias in node.names} <= set(bridge.__all__)
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                known = SIGNATURES.get(node.func.id)
-                if known is not None:
-                    given = {keyword.arg for keyword in node.keywords}
-                    assert given <= set(inspect.signature(known).parameters), ast.unparse(node)
-
-
-def test_there_is_code_to_compile() -> None:
-    assert sum(len(python_blocks(page.read_text(encoding="utf-8"))) for page in PAGES) >= 10
-
-
-@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
-def test_links_between_files_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-
-    local = [target for target in targets if "://" not in target]
-
-    assert [target for target in local if not (page.parent / target).exists()] == []
-
-
-def anchors_of(page: Path) -> set[str]:
-    """Return what a link can say after the ``#`` to get to a heading of a page."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
-def test_links_to_headings_lead_to_one(page: Path) -> None:
-    targets = re.findall(r"\]\(([^):#]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
-
-    assert [
-        (name, anchor) for name, anchor in targets if anchor not in anchors_of((page.parent / name) if name else page)
-    ] == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
-def test_files_that_are_named_exist(page: Path) -> None:
-    named = re.findall(r"`((?:examples|benchmarks|tests|docs|bridge)/[\w/.-]+)`", page.read_text(encoding="utf-8"))
-
-    assert [name for name in named if not (TOP / name).exists()] == []
-
-
-def test_each_page_can_be_reached_from_the_index() -> None:
-    index = TOP / "docs" / "index.md"
-    targets = {
-        (index.parent / target).resolve()
-        for target in re.findall(r"\]\(([^)#]+\.md)\)", index.read_text(encoding="utf-8"))
-    }
-
-    assert {page.resolve() for page in (TOP / "docs").rglob("*.md")} - targets == {index.resolve()}
-
 
 # ---- Tables -----------------------------------------------------------------------------------------------------
 
@@ -348,12 +246,6 @@ class CountingApp:
 
     def shutdown(self) -> None:
         self.calls.append("shutdown")
-
-
-def section(page: str, heading: str) -> str:
-    text = (TOP / "docs" / page).read_text(encoding="utf-8").partition(f"\n### {heading}\n")[2]
-    assert text, f"{page} has no section {heading!r}"
-    return re.split(r"^##+ ", text, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 @pytest.mark.requirement("A-121")

@@ -20,11 +20,11 @@ from bridge.cli.main import bridge as group
 from bridge.detect import PROTOCOLS
 from bridge.loading import NAMES, SUBMODULES
 from bridge.serve.servers import SERVERS, Interface, Launch
-from tests.test_docs import TOP, code, table
+from tests.docs.pages import TOP, code, table
 
 COMMAND_LINE = "reference/command-line.md"
 ENVIRONMENT = "reference/environment.md"
-HOW_TO = "how-to/serve-any-application.md"
+RECIPE = "recipes/serve-any-application.md"
 
 
 def text_of(page: str) -> str:
@@ -87,7 +87,7 @@ def test_the_shells_and_the_exit_code_of_wrong_input_are_the_ones_there_are() ->
     ] == ["wrong input"]
 
 
-@pytest.mark.parametrize("page", [COMMAND_LINE, HOW_TO])
+@pytest.mark.parametrize("page", [COMMAND_LINE, RECIPE])
 def test_the_examples_use_commands_options_and_servers_that_exist(page: str) -> None:
     lines = re.findall(r"^\$ (?:BRIDGE_\w+=\S+ )*(bridge serve .*)$", text_of(page), re.MULTILINE)
     assert len(lines) >= 5

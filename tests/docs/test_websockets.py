@@ -13,12 +13,13 @@ from bridge import Limits, to_asgi
 from bridge.websocket.asgi_hosting.handshaken import POLICY_VIOLATION, TRY_AGAIN_LATER
 from bridge.websocket.asgi_hosting.servant import _WITHOUT_SOCKETS
 from bridge.websocket.wsgi_hosting.native import WebSocket
+from tests.docs.pages import TOP, table
+from tests.docs.test_command_line import codes, table_after
+from tests.docs.test_tables import BARE_SCOPE, limits_used_in
 from tests.integration.websocket_asgi_servers import SOCKET_SERVERS
 from tests.integration.websocket_wsgi_driving import PECULIAR, Peculiar
-from tests.test_docs import BARE_SCOPE, TOP, limits_used_in, table
-from tests.test_docs_command_line import codes, table_after
 
-PAGE = "how-to/websockets.md"
+PAGE = "recipes/websockets.md"
 ON_WSGI = "In an ASGI application, on a WSGI server"
 
 
