@@ -247,25 +247,16 @@ class Host:
 
     async def _watch_startup(self, lifespan: Lifespan) -> None:
         try:
-            await lifespan.started(self.limits.startup_s)
+            await lifespan.started(self.limits.startup_s, is_required=self.hosting.lifespan == "on")
         except LifespanError as error:
             self.failure = error
             logger.error("%s; no request is served", error)
-        else:
-            if self.phase is not HostPhase.STARTING:
-                return
-            if lifespan.is_supported:
-                self.state = lifespan.state
-            elif self.hosting.lifespan == "on":
-                self.failure = LifespanError(
-                    "startup", f"the application does not support the lifespan protocol: {lifespan.why_unsupported}"
-                )
-                logger.error("%s; no request is served", self.failure)
-            else:
-                logger.info("the application does not support the lifespan protocol: %s", lifespan.why_unsupported)
-        if self.phase is HostPhase.STARTING:
-            self.phase = HostPhase.SERVING if self.failure is None else HostPhase.FAILED
-            self._wake()
+        if self.phase is not HostPhase.STARTING:
+            return
+        if lifespan.is_supported:
+            self.state = lifespan.state
+        self.phase = HostPhase.SERVING if self.failure is None else HostPhase.FAILED
+        self._wake()
 
     async def serving(self) -> None:
         """Wait until requests are served.

@@ -104,11 +104,11 @@ class Lifespan:
                 logger.error("the application's shutdown failed: %s", failure)
         self._answered.ring()
 
-    async def started(self, limit_s: float | None) -> None:
+    async def started(self, limit_s: float | None, *, is_required: bool) -> None:
         """Wait until the application has answered the startup, or ended without (then it is unsupported).
 
         Raises:
-            LifespanError: it failed, or took too long.
+            LifespanError: it failed, or took too long, or is required and not supported.
         """
         with anyio.move_on_after(limit_s):
             while self._table.phase is ApplicationPhase.STARTING and not self._has_ended:
@@ -119,6 +119,11 @@ class Lifespan:
             self._cancel()
             raise LifespanError("startup", f"the application's startup took longer than {limit_s} s")
         self.is_supported = self._table.phase is not ApplicationPhase.STARTING
+        if not self.is_supported and not self._is_cancelled:
+            why = f"the application does not support the lifespan protocol: {self.why_unsupported}"
+            if is_required:
+                raise LifespanError("startup", why)
+            logger.info("%s", why)
 
     async def stop(self, limit_s: float, cancel_s: float) -> None:
         """Run the shutdown, if there is one to run, and see to it that the task ends; all within limits."""

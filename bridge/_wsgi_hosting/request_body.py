@@ -18,13 +18,13 @@ from bridge._runtime.allowance import Share
 from bridge._runtime.body import FileSource, MemorySource
 from bridge._runtime.inflow import Inflow
 from bridge._runtime.loops import LoopPort, Signal
-from bridge._wsgi_hosting.hosting import Hosting, logger
+from bridge._wsgi_hosting.body_events import BodyEvents
+from bridge._wsgi_hosting.hosting import Hosting
 from bridge._wsgi_hosting.spool import Spool
-from bridge.errors import BodyTooLarge, ClientDisconnected, RequestRefused, ServerError
+from bridge.errors import BodyTooLarge, ClientDisconnected, RequestRefused
 from bridge.limits import Limits
 from bridge.translate.headers import BodyFraming
-from bridge.translate.messages import DISCONNECT, REQUEST
-from bridge.types import Message, Receive
+from bridge.types import Receive
 
 # A body that comes at this rate is not worth the way over the disk (half of what a disk takes; a proxy on the same
 # machine or network is faster). Whoever begins fast and goes on slowly holds a worker, so only one worker in four may
@@ -48,113 +48,42 @@ class CollectedBody(NamedTuple):
     """The client left in the middle."""
 
 
-class RequestReceiver:
-    """Receives one request. Loop thread only.
-
-    Args:
-        receive: the server's.
-        framing: what the request fields say about the body.
-        limits: sizes and times.
-        ends_by_length: the body is over when Content-Length is reached (HTTP/1). An HTTP/2 or HTTP/3 stream ends with a
-            frame of its own, which has to be received before the response ends: some servers and clients give the
-            whole connection up otherwise.
+class RequestReceiver(BodyEvents):
+    """Receives one request: first collects, then fetches what is wanted. Loop thread only.
 
     Attributes:
-        is_ended: no further octet of the body will come.
-        is_gone: the client has left.
         inflow: where pieces go that a worker asks for; None until it does.
         collected_bytes: what has been received before the application is called, and is in memory.
         ahead_bytes: how far to fetch ahead of the application; 0 is one piece.
     """
 
     __slots__ = (
-        "_announced_bytes",
         "_began_s",
         "_disk",
-        "_ends_by_length",
         "_is_receiving",
-        "_is_server_done",
         "_is_stopped",
         "_is_wanted",
-        "_limits",
         "_may_watch",
         "_memory",
-        "_receive",
         "_wake",
         "ahead_bytes",
         "collected_bytes",
         "inflow",
-        "is_ended",
-        "is_gone",
-        "received_bytes",
     )
 
     def __init__(self, receive: Receive, framing: BodyFraming, limits: Limits, *, ends_by_length: bool) -> None:
-        self._receive = receive
-        self._limits = limits
-        self._announced_bytes = framing.content_length
+        super().__init__(receive, framing, limits, ends_by_length=ends_by_length)
         self._disk: Share | None = None
         self._memory: Share | None = None
         self._began_s = 0.0
-        self._is_server_done = False
         self._is_wanted = False
         self._may_watch = False
-        self.ahead_bytes = 0
         self._is_receiving = False
         self._is_stopped = False
         self._wake: Signal | None = None
-        self.inflow: Inflow | None = None
-        self._ends_by_length = ends_by_length
-        self.is_ended = ends_by_length and framing.content_length == 0
-        self.is_gone = False
-        self.received_bytes = 0
+        self.ahead_bytes = 0
         self.collected_bytes = 0
-
-    # ---- One event --------------------------------------------------------------------------------------------
-
-    async def _next_piece(self) -> bytes:
-        """Await one event; return its octets (maybe none). Updates `is_ended` and `is_gone`.
-
-        Raises:
-            BodyTooLarge: the body is larger than the limit.
-            ServerError: an event that has no place on an ``http`` scope.
-        """
-        message = await self._receive()
-        kind = message["type"]
-        if kind == DISCONNECT:
-            self.is_gone = True
-            return b""
-        if kind != REQUEST:
-            raise ServerError(f"the server sent {kind!r} on an http scope", rule="ASGI 3.0, Error Handling")
-        return self._piece_from(message)
-
-    def _piece_from(self, message: Message) -> bytes:
-        """Take the octets of an ``http.request`` event, up to Content-Length (W-074, W-076)."""
-        self._is_server_done = not message.get("more_body", False)
-        if self.is_ended:
-            return b""
-        body = message.get("body") or b""
-        piece = body if type(body) is bytes else bytes(body)
-        announced = self._announced_bytes
-        if announced is not None and self.received_bytes + len(piece) >= announced:
-            piece = piece[: announced - self.received_bytes]
-            self.is_ended = self._ends_by_length
-        self.received_bytes += len(piece)
-        if self._is_server_done:
-            self.is_ended = True
-            if announced is not None and self.received_bytes < announced:
-                logger.warning("the request body ended after %d of %d announced bytes", self.received_bytes, announced)
-        limit = self._limits.body_max_bytes
-        if limit is not None and self.received_bytes > limit:
-            raise BodyTooLarge(limit)
-        return piece
-
-    def cut(self) -> ClientDisconnected:
-        """Make the error that reads of a cut body raise (W-078)."""
-        of_announced = "" if self._announced_bytes is None else f" of {self._announced_bytes}"
-        return ClientDisconnected(
-            f"the client left after {self.received_bytes}{of_announced} bytes of the request body"
-        )
+        self.inflow: Inflow | None = None
 
     # ---- Before the application is called -----------------------------------------------------------------------
 
@@ -169,7 +98,7 @@ class RequestReceiver:
             ServerError: an event that has no place here.
         """
         limits = self._limits
-        if hosting.large_body == "stream" and (self._announced_bytes or 0) > limits.body_memory_bytes:
+        if hosting.large_body == "stream" and (self.announced_bytes or 0) > limits.body_memory_bytes:
             return []
         self._began_s = time.monotonic()
         with anyio.CancelScope() as scope:
@@ -187,7 +116,7 @@ class RequestReceiver:
         spool: Spool | None = None
         try:
             while not (self.is_ended or self.is_gone):
-                piece = await self._next_piece()
+                piece = await self.next_piece()
                 if not piece:
                     continue
                 if pieces and len(pieces[-1]) + len(piece) <= _SMALL_PIECE_BYTES:
@@ -245,7 +174,7 @@ class RequestReceiver:
 
     def _may_stream(self, hosting: Hosting) -> bool:
         """Tell whether a large body that begins like this is streamed when the choice is left to the bridge."""
-        if hosting.large_body != "auto" or (hosting.sets_content_length and self._announced_bytes is None):
+        if hosting.large_body != "auto" or (hosting.sets_content_length and self.announced_bytes is None):
             return False
         is_fast = time.monotonic() - self._began_s <= self.received_bytes / _FAST_BYTES_PER_S
         return is_fast and len(hosting.fast_uploads) < hosting.pool.workers // _FAST_UPLOAD_SHARE
@@ -294,10 +223,10 @@ class RequestReceiver:
             if not self.has_work:
                 await self._wake.wait()
                 continue
-            was_done = self._is_server_done
+            was_done = self.is_server_done
             self._is_receiving = True
             try:
-                piece = await self._next_piece()
+                piece = await self.next_piece()
             except BodyTooLarge as error:
                 self._is_wanted = False
                 self.is_ended = True

@@ -14,9 +14,19 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NoReturn
 
-from bridge.errors import ApplicationError, ApplicationTypeError, ApplicationValueError
+from bridge.errors import ApplicationError, ApplicationTypeError
 from bridge.translate import messages
 from bridge.translate.asgi_fields import native_fields_from_pairs
+from bridge.translate.asgi_values import (
+    RULE_BODY,
+    RULE_START,
+    STATUS_MAX,
+    STATUS_MIN,
+    links_of,
+    octets_of,
+    path_of,
+    status_code_of,
+)
 from bridge.translate.status import NO_CONTENT_CODES, status_from_code
 
 
@@ -47,12 +57,9 @@ TRANSITIONS: dict[tuple[SendPhase, str], SendPhase] = {
 }
 """Which message may come when, and the phase it leads to; the end of content or trailers may lead further on."""
 
-_RULE_START = 'ASGI HTTP, "Response Start - send event"'
-_RULE_BODY = 'ASGI HTTP, "Response Body - send event"'
 _RULE_LENGTH = "RFC 9110, section 8.6"
 _RULE_TRAILERS = 'ASGI Extensions, "HTTP Trailers"'
-_RULES = {NEW: _RULE_START, STARTED: _RULE_BODY, BODY: _RULE_BODY, FINISHED: _RULE_TRAILERS, COMPLETE: _RULE_BODY}
-_STATUS_MIN, _STATUS_MAX = 200, 999
+_RULES = {NEW: RULE_START, STARTED: RULE_BODY, BODY: RULE_BODY, FINISHED: _RULE_TRAILERS, COMPLETE: RULE_BODY}
 
 
 class ASGIResponse:
@@ -112,8 +119,8 @@ class ASGIResponse:
         if self.phase is not NEW:  # as the table says, by a shorter way
             self._complain(messages.RESPONSE_START)
         code = message.get("status")
-        if type(code) is not int or not _STATUS_MIN <= code <= _STATUS_MAX:
-            code = _status_code(message)
+        if type(code) is not int or not STATUS_MIN <= code <= STATUS_MAX:
+            code = status_code_of(message)
         has_trailers = bool(message.get("trailers"))
         fields, content_length = native_fields_from_pairs(message.get("headers", ()))
         if code in NO_CONTENT_CODES:
@@ -147,7 +154,7 @@ class ASGIResponse:
             self._complain(messages.RESPONSE_BODY)
         body = message.get("body", b"")
         if type(body) is not bytes:
-            body = _octets(body)
+            body = octets_of(body)
         is_last = not message.get("more_body")
         if not self.carries_content:
             body = b""
@@ -189,18 +196,7 @@ class ASGIResponse:
         self._check_offered(messages.PATHSEND)
         if self.phase is not STARTED:
             self._complain(messages.PATHSEND)
-        path = message.get("path")
-        if not isinstance(path, str):
-            raise ApplicationTypeError(
-                f"{messages.PATHSEND!r} has a path of type {type(path).__name__}; it must be str",
-                rule='ASGI Extensions, "Path Send"',
-            )
-        if path[:1] != "/" and path[1:3] not in (":\\", ":/") and path[:2] != "\\\\":
-            raise ApplicationValueError(
-                f"{messages.PATHSEND!r} has the relative path {path!r}; it must be absolute",
-                rule='ASGI Extensions, "Path Send"',
-            )
-        return path
+        return path_of(message)
 
     def file_content(self, length_bytes: int) -> None:
         """The whole content is a file of that size.
@@ -240,13 +236,7 @@ class ASGIResponse:
         """
         self._check_offered(messages.EARLY_HINT)
         self._enter(messages.EARLY_HINT)
-        links: Any = message.get("links", ())
-        if isinstance(links, str | bytes) or not hasattr(links, "__iter__"):
-            raise ApplicationTypeError(
-                f"{messages.EARLY_HINT!r} has links of type {type(links).__name__}; it must be an iterable of bytes",
-                rule='ASGI Extensions, "Early Hints"',
-            )
-        fields, _ = native_fields_from_pairs([(b"Link", link) for link in links])
+        fields, _ = native_fields_from_pairs([(b"Link", link) for link in links_of(message)])
         return fields if self.phase in (NEW, STARTED) else None
 
     def unknown(self, kind: object) -> NoReturn:
@@ -294,32 +284,3 @@ _FORBIDDEN_IN_TRAILERS = frozenset(
         "set-cookie",
     }
 )
-
-
-def _status_code(message: Mapping[str, Any]) -> int:
-    if "status" not in message:
-        raise ApplicationTypeError(f"{messages.RESPONSE_START!r} was sent without a status", rule=_RULE_START)
-    status = message["status"]
-    if not isinstance(status, int) or isinstance(status, bool):
-        raise ApplicationTypeError(
-            f"{messages.RESPONSE_START!r} has a status of type {type(status).__name__}; it must be int, as in 200",
-            rule=_RULE_START,
-        )
-    if not _STATUS_MIN <= status <= _STATUS_MAX:
-        raise ApplicationValueError(
-            f"{messages.RESPONSE_START!r} has the status {int(status)}; a final status is from 200 to 999"
-            + (", and hints go by 'http.response.early_hint'" if status // 100 == 1 else ""),
-            rule=_RULE_START,
-        )
-    return int(status)
-
-
-def _octets(body: object) -> bytes:
-    """Copy a buffer, which the application may use again (A-064)."""
-    if isinstance(body, bytes | bytearray):
-        return bytes(body)
-    if isinstance(body, memoryview):
-        return body.tobytes()
-    raise ApplicationTypeError(
-        f"{messages.RESPONSE_BODY!r} has a body of type {type(body).__name__}; it must be bytes", rule=_RULE_BODY
-    )

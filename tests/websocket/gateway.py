@@ -237,12 +237,11 @@ class Visit:
         """Nothing has come that was not read."""
         return not self._octets and not select.select([self.client], [], [], 0)[0]
 
-    def fill(self, octets: bytes, most_bytes: int) -> int:
+    def fill(self, octets: bytes, most_bytes: int, taken_bytes: int = 0) -> int:
         """Send the octets again and again until nobody takes more for a tenth of a second, or the most is sent.
 
-        Return how many bytes were taken.
+        Return how many bytes were taken; give it to the next call, which goes on in the middle of the octets.
         """
-        taken_bytes = 0
         self.client.settimeout(0.1)
         try:
             while taken_bytes < most_bytes:
@@ -253,11 +252,15 @@ class Visit:
             self.client.settimeout(TIMEOUT_S)
         return taken_bytes
 
-    def wait_until_hung_up(self) -> None:
-        """Wait until the other end has closed the connection, without reading what it had sent."""
+    def is_hung_up(self) -> bool:
+        """Tell whether the other end has closed the connection, without reading what it had sent."""
         poller = select.poll()
         poller.register(self.client, 0)
-        until(lambda: poller.poll(0), "the end of the connection")
+        return bool(poller.poll(0))
+
+    def wait_until_hung_up(self) -> None:
+        """Wait until the other end has closed the connection, without reading what it had sent."""
+        until(self.is_hung_up, "the end of the connection")
 
     def reset(self) -> None:
         """Leave without a word; TCP only."""

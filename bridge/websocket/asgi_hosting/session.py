@@ -13,9 +13,7 @@ The ends of a connection, and what follows:
 
 In each case the application gets one ``websocket.disconnect``, after all messages that had come.
 
-The time for a close begins when the closing frame has been handed to the system, with all that was sent before it: a
-large last message may be read slowly. Until then the client has to take something within each such time; from then on
-nothing that it does prolongs its stay. Loop thread.
+How long a close may last, and when to ping: `timing`. Loop thread.
 """
 
 from __future__ import annotations
@@ -38,6 +36,7 @@ from bridge.limits import Limits
 from bridge.translate import messages
 from bridge.translate.closing import ABNORMAL, GOING_AWAY
 from bridge.types import Message
+from bridge.websocket.asgi_hosting.timing import Farewell, Pings
 from bridge.websocket.frames import Closed, Event, FrameEnd, Received, size_of
 
 _PING_BYTES = 4
@@ -65,24 +64,13 @@ class Session:
     is_closed = False
     _line: Line
     _written_bytes = 0
-    _closing_bytes: int = 0
-    """What the client had taken when its time to close began, or was last prolonged."""
-    _farewell_bytes: int = 0
-    """What had been written with our closing frame."""
-    _is_farewell_out = False
-    """All of that has been handed to the system: the time to close is running."""
     _answer_bytes = 0
     """Of answers to pings, written while the client takes nothing."""
     _is_paused = False
     _has_line_ended = False
     _is_congested = False
     _disconnect: Message | None = None
-    _deadline_s: float | None = None
     _sent_in_a_row = 0
-    _pinged_s: float | None = None
-    _pinged_bytes = 0
-    _looked_bytes = 0
-    _was_late = False
 
     def __init__(
         self, frames: FrameEnd, limits: Limits, new_signal: Callable[[], Signal], on_closed: Callable[[], None]
@@ -94,7 +82,8 @@ class Session:
         self._held_bytes = 0
         self._came = Bell(new_signal)
         self._has_room = Bell(new_signal)
-        self._next_ping_s = time.monotonic() + (limits.websocket_ping_s or 0)
+        self._pings = Pings(limits, time.monotonic())
+        self._farewell = Farewell(limits)
 
     async def open(self, own: socket.socket, head: bytes) -> None:
         """Take the socket, and send the head of the answer to the handshake.
@@ -132,7 +121,7 @@ class Session:
     def _take(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, Received):
-                if self._deadline_s is not None:
+                if self._farewell.has_begun:
                     continue  # we have closed: nobody waits for it, and the client must be able to finish
                 size_bytes = size_of(event.data) + MESSAGE_OVERHEAD_BYTES
                 self._messages.append((messages.websocket_receive(event.data), size_bytes))
@@ -140,7 +129,7 @@ class Session:
             elif isinstance(event, Closed):
                 self._ended(event.code, event.reason)
             else:
-                self._pinged_s = None
+                self._pings.answered()
         if events:
             self._came.ring()
         answer_bytes = self._flush()
@@ -148,7 +137,7 @@ class Session:
             self._answer_bytes += answer_bytes
         # Read no more for now if the application has not taken what is there, or the client not its answers.
         is_full = max(self._held_bytes, self._answer_bytes) > self._limits.websocket_queue_bytes
-        if self._deadline_s is not None:
+        if self._farewell.has_begun:
             if self._answer_bytes > self._limits.websocket_queue_bytes:  # it must be read now: for its closing frame
                 self.abort()
         elif is_full and not self._is_paused:
@@ -163,7 +152,7 @@ class Session:
             and self._held_bytes <= max(self._limits.websocket_queue_bytes // 2, MESSAGE_OVERHEAD_BYTES)
         ):
             self._is_paused = False
-            self._pinged_s = None  # an answer may have lain there unread
+            self._pings.answered()  # an answer may have lain there unread
             self._line.resume()
 
     def _ended(self, code: int, reason: str) -> None:
@@ -194,11 +183,7 @@ class Session:
 
     def _start_closing(self) -> None:
         """Wait for the client to go; not for ever, and whatever it still sends is not looked at."""
-        self._farewell_bytes = self._written_bytes  # anew with an answer to the client's own close
-        if self._deadline_s is None:
-            self._deadline_s = time.monotonic() + self._limits.websocket_close_s
-            self._closing_bytes = self._taken_bytes()
-            self._is_farewell_out = not self._line.held_bytes
+        self._farewell.begin(time.monotonic(), self._written_bytes, self._taken_bytes())
         if self._is_paused:
             self._is_paused = False
             self._line.resume()
@@ -291,47 +276,26 @@ class Session:
             self._line.abort()
             self._be_closed()
 
-    def _look_at_close(self, now_s: float, deadline_s: float) -> None:
-        """Cut a client whose time is up; one that is slow, and takes what was sent before the close, has more."""
-        taken_bytes = self._taken_bytes()
-        if self._has_line_ended and not self._line.held_bytes:
-            self._close_line()
-        elif not self._is_farewell_out and taken_bytes != self._closing_bytes:
-            self._closing_bytes = taken_bytes
-            self._is_farewell_out = taken_bytes >= self._farewell_bytes
-            self._deadline_s = now_s + self._limits.websocket_close_s
-        elif now_s >= deadline_s:
-            self.abort()
-
     def look(self, now_s: float) -> None:
         """Do what the time asks for."""
         if self.is_closed:
             return
-        if self._deadline_s is not None:
-            self._look_at_close(now_s, self._deadline_s)
-            return
-        ping_s = self._limits.websocket_ping_s
-        if ping_s is None:
+        taken_bytes = self._taken_bytes()
+        if self._farewell.has_begun:
+            if self._has_line_ended and not self._line.held_bytes:
+                self._close_line()
+            elif self._farewell.is_over(now_s, taken_bytes):
+                self.abort()
             return
         # While the application does not receive, an answer may lie there unread; not so while the client takes nothing.
         is_excused = self._is_paused and self._answer_bytes <= self._limits.websocket_queue_bytes
-        taken_bytes = self._taken_bytes()
-        if self._looked_bytes != taken_bytes < self._pinged_bytes:
-            self._pinged_s = now_s  # slow, but not silent: the ping itself is not out yet
-        self._looked_bytes = taken_bytes
-        is_late = self._pinged_s is not None and now_s - self._pinged_s >= self._limits.websocket_pong_s
-        was_late, self._was_late = self._was_late, is_late and not is_excused
-        if was_late and self._was_late:  # seen twice: a loop that was busy may have looked before it has read
+        if self._pings.is_overdue(now_s, taken_bytes, is_excused=is_excused):
             self._frames.fail("no answer to a ping")
             self._flush()
             self._ended(ABNORMAL, "no answer to a ping")
-        elif now_s >= self._next_ping_s:
-            self._next_ping_s = now_s + ping_s
-            if self._frames.ping(os.urandom(_PING_BYTES)):
-                self._flush()
-                if self._pinged_s is None and not is_excused:
-                    self._pinged_s = now_s
-                    self._pinged_bytes = self._written_bytes
+        elif self._pings.is_due(now_s) and self._frames.ping(os.urandom(_PING_BYTES)):
+            self._flush()
+            self._pings.sent(now_s, self._written_bytes, is_excused=is_excused)
 
 
 def _nothing() -> None:
