@@ -16,12 +16,21 @@ TARGETS = {1: {A2WSGI: 1 / 6}, 32: {FLOOR: 2.5, A2WSGI: 1 / 18}, 256: {}}
 def run(settings: Settings) -> list[Comparison]:
     compared = []
     for at_a_time, targets in TARGETS.items():
-        requests = settings.pick(1600 if at_a_time == 1 else 3200, 320 if at_a_time == 1 else 640)
+        requests = settings.pick(320 if at_a_time == 1 else 1024, 320 if at_a_time == 1 else 640)
 
         async def together(asgi: Any, at_a_time: int = at_a_time, requests: int = requests) -> None:
             await clients(at_a_time, requests, asgi)
 
         title = f"Hello, {at_a_time} at a time"
         per = 1e6 / requests
-        compared += compare(settings, title, apps.hello, together, unit="us per request", per=per, targets=targets)
+        compared += compare(
+            settings,
+            title,
+            apps.hello,
+            together,
+            unit="us per request",
+            per=per,
+            targets=targets,
+            turns=settings.pick(9, 1),
+        )
     return compared

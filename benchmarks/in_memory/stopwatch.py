@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
 import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -25,6 +26,12 @@ def stopwatch(spans: list[Span]) -> Iterator[None]:
     cpu_ns, clock_ns = time.process_time_ns(), time.perf_counter_ns()
     yield
     spans.append(Span((time.perf_counter_ns() - clock_ns) / 1e9, (time.process_time_ns() - cpu_ns) / 1e9))
+
+
+def middle(spans: Iterable[Span]) -> Span:
+    """Return the median of several spans."""
+    clock, cpu = zip(*spans, strict=True)
+    return Span(statistics.median(clock), statistics.median(cpu))
 
 
 def time_columns(unit: str) -> tuple[Column, Column]:
