@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # That a process with threads forks is the point.
 WARNINGS = ("-W", "error", "-W", "ignore::DeprecationWarning")
 _PROGRAM_S = 50
-_CHILD_S = 15
+_CHILD_S = 30
 
 _way = "os"
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from bridge import ASGIToWSGI, Limits
 
-QUICK = Limits(shutdown_s=2.0, cancel_s=1.0, loop_wait_s=5.0, startup_s=5.0, app_wait_s=8.0)
+QUICK = Limits(shutdown_s=2.0, cancel_s=1.0, loop_wait_s=15.0, startup_s=15.0, app_wait_s=20.0)
 """Limits for tests: nothing that hangs outlives its test."""
 
 

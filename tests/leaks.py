@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-END_WITHIN_S = 5.0
+END_WITHIN_S = 15.0
 """How long things may take to go away after the test."""
 
 # Threads that are kept for reuse: the start of their names, and the file and function in which they rest.

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import anyio
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 20.0
 """How long anything may take that is expected to happen; far beyond what a loaded machine needs."""
 
 

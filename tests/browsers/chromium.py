@@ -22,9 +22,9 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-_START_S = 20.0
-_ANSWER_S = 15.0
-_WAIT_S = 10.0
+_START_S = 40.0
+_ANSWER_S = 30.0
+_WAIT_S = 20.0
 _STOP_S = 5.0
 _LOOK_S = 0.02
 _NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -40,7 +40,7 @@ with contextlib.suppress(ImportError):
 
     uvloop.new_event_loop().close()
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 """Longer than anything here takes, shorter than the test suite's own timeout."""
 
 BACKENDS = ("asyncio", "trio", "uvloop")

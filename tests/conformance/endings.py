@@ -170,7 +170,7 @@ def finds_the_queue_full(stage: Stage) -> None:
 
 
 def waits_too_long_for_a_worker(stage: Stage) -> None:
-    limits = Limits(workers=1, queue_wait_s=0.05)
+    limits = Limits(workers=1, queue_wait_s=0.3)
     _behind_another(stage, Driver(scope()), limits, lambda driver: driver.is_returned)
 
 

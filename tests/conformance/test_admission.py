@@ -68,7 +68,7 @@ def test_requests_that_are_stuck_do_not_stop_the_others(backend, caplog):
     app = Places()
     stuck = [asking(f"/stuck-{number}") for number in range(2)]
     other = asking("/other")
-    adapter = WSGIToASGI(app, limits=Limits(workers=2, spare_workers=2, stuck_s=0.1))
+    adapter = WSGIToASGI(app, limits=Limits(workers=2, spare_workers=2, stuck_s=0.5))
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:
@@ -106,7 +106,7 @@ def test_one_that_becomes_stuck_during_a_look_is_reported_by_the_next_which_repl
 
     monkeypatch.setattr(pool, "replace_stuck", replace_stuck)
     app = Places()
-    adapter = WSGIToASGI(app, workers=pool, limits=Limits(stuck_s=0.1))
+    adapter = WSGIToASGI(app, workers=pool, limits=Limits(stuck_s=0.5))
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:
@@ -133,7 +133,7 @@ def test_beyond_the_spare_workers_stuck_requests_do_stop_the_others_who_are_told
 ):
     app = Places()
     stuck = [asking(f"/stuck-{number}") for number in range(run_at_most)]
-    limits = Limits(workers=workers, spare_workers=spare, stuck_s=0.1, queue_wait_s=0.2)
+    limits = Limits(workers=workers, spare_workers=spare, stuck_s=0.5, queue_wait_s=1.0)
     adapter = WSGIToASGI(app, limits=limits)
 
     async def main() -> None:
@@ -165,7 +165,7 @@ def test_beyond_the_spare_workers_stuck_requests_do_stop_the_others_who_are_told
 def test_in_a_shared_pool_each_adapter_reports_its_own_stuck_requests_and_others_are_served(backend, caplog):
     pool = WorkerPool(workers=2, spare=2)
     apps = [Places("first"), Places("second")]
-    first, second = (WSGIToASGI(app, workers=pool, limits=Limits(stuck_s=0.1)) for app in apps)
+    first, second = (WSGIToASGI(app, workers=pool, limits=Limits(stuck_s=0.5)) for app in apps)
     stuck = [asking("/stuck-first"), asking("/stuck-second")]
 
     async def main() -> None:
@@ -192,7 +192,7 @@ def test_in_a_shared_pool_each_adapter_reports_its_own_stuck_requests_and_others
 def test_a_drain_names_stuck_requests_whose_places_were_taken_and_gives_up_in_time(backend, caplog):
     app = Places()
     stuck = asking("/stuck")
-    adapter = WSGIToASGI(app, limits=Limits(workers=2, spare_workers=1, stuck_s=0.1, shutdown_s=0.2))
+    adapter = WSGIToASGI(app, limits=Limits(workers=2, spare_workers=1, stuck_s=0.5, shutdown_s=0.2))
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:

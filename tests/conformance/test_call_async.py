@@ -215,7 +215,7 @@ def test_threads_of_one_request_call_concurrently_with_its_context(backend):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join(20)
         return str(results)
 
     driver = serve(viewing(view), backend=backend)
@@ -377,7 +377,7 @@ def test_a_thread_without_the_requests_context_is_outside_the_request(backend):
 
         thread = threading.Thread(target=contextvars.Context().run, args=(ask,))
         thread.start()
-        thread.join(10)
+        thread.join(20)
         return ""
 
     serve(viewing(view), backend=backend)

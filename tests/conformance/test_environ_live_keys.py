@@ -216,7 +216,7 @@ def test_whether_the_client_has_left_can_be_asked_from_the_application(backend):
         backend=backend,
     )
     with driver:
-        may_ask.wait(5)
+        may_ask.wait()
 
     assert asked == [False, True]
     assert driver.record.exception is None

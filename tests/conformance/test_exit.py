@@ -44,7 +44,7 @@ spawning._CLEAN_UP_S = 0.2
 portal.Portal.wait_for_end.__defaults__ = (1.5,)
 
 KIND = sys.argv[1]
-LIMITS = Limits(shutdown_s=0.3, cancel_s=0.2, startup_s=5)
+LIMITS = Limits(shutdown_s=0.6, cancel_s=0.3, startup_s=20)
 began = Flag("the app's beginning")
 
 async def answer(send):
@@ -146,7 +146,7 @@ def test_an_ordinary_process_runs_the_lifespan_shutdown_and_ends_at_once(backend
 
     assert ended.said == ["lifespan over"]
     assert ended.errors == ""
-    assert ended.took_s < 3
+    assert ended.took_s < 20
 
 
 @pytest.mark.requirement("A-120")
@@ -184,7 +184,7 @@ def test_a_lifespan_shutdown_at_exit_can_use_threads(backend: Backend, library: 
 @pytest.mark.parametrize(
     ("what", "named"),
     [
-        pytest.param("hang", ["is still running 0.3 s after shutdown began"], id="hangs"),
+        pytest.param("hang", ["is still running 0.6 s after shutdown began"], id="hangs"),
         pytest.param("resist", ["is still running", "ignores that it was cancelled"], id="ignores its cancellation"),
     ],
 )
@@ -202,7 +202,7 @@ def test_background_work_does_not_keep_the_process(backend: Backend, what: str, 
         backend.name,
     )
 
-    assert ended.took_s < 10
+    assert ended.took_s < 20
     assert ended.said == ["lifespan over"]
     for sentence in named:
         assert sentence in ended.errors
@@ -222,9 +222,9 @@ def test_a_lifespan_shutdown_does_not_keep_the_process(backend: Backend, what: s
         backend.name,
     )
 
-    assert ended.took_s < 10
+    assert ended.took_s < 20
     assert ended.said == []
-    assert "has not answered the shutdown within 0.3 s" in ended.errors
+    assert "has not answered the shutdown within 0.6 s" in ended.errors
 
 
 @pytest.mark.requirement("A-118")
@@ -248,7 +248,7 @@ def test_tasks_of_the_application_do_not_keep_the_process(backend: Backend, what
         backend.name,
     )
 
-    assert ended.took_s < 10
+    assert ended.took_s < 20
     assert ended.said == ["lifespan over"]
     assert ("ignores that it was cancelled" in ended.errors) is (what == "resist")
 
@@ -269,7 +269,7 @@ def test_a_blocked_loop_does_not_keep_the_process(backend: Backend):
         backend.name,
     )
 
-    assert ended.took_s < 10
+    assert ended.took_s < 20
     assert ended.said == []
     assert "has not finished the shutdown in time" in ended.errors
     assert 'File "<string>"' in ended.errors, "the place is named"
@@ -292,7 +292,7 @@ def test_a_process_may_end_while_another_thread_is_in_a_request(backend: Backend
         backend.name,
     )
 
-    assert ended.took_s < 10
+    assert ended.took_s < 20
     assert ended.said == ["lifespan over"]
 
 
@@ -397,7 +397,7 @@ def test_the_loop_outlives_a_shutdown_as_long_as_another_adapter_uses_it(backend
         assert len(loop_threads()) == 1
         assert run(second).status.startswith("503")
         assert run(first).body == b"first"
-    assert not loop_threads()
+    until(lambda: not loop_threads(), "the end of the loop")
 
 
 @pytest.mark.requirement("A-107")
@@ -426,7 +426,7 @@ def test_a_shutdown_while_the_first_request_starts_the_loop_leaves_no_thread(
     assert request.join() in {"200", "503"}
     shutdown.join()
     assert adapter.statistics().phase == "shut down"
-    until(lambda: not loop_threads(), "the end of the loop", 2)
+    until(lambda: not loop_threads(), "the end of the loop")
 
 
 # ---- Where there is no loop to be had ---------------------------------------------------------------------------
@@ -444,7 +444,7 @@ def test_a_process_that_runs_no_threads_is_told_so_within_seconds(backend: Backe
             with pytest.raises(EventLoopError, match=r"did not come to life.*--enable-threads"):
                 attempt()
 
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 10
     assert portal_module.START_S <= 5
 
 

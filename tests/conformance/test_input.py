@@ -315,7 +315,7 @@ def test_two_threads_of_the_application_get_disjoint_octets_that_sum_to_the_body
 
     def read(stream):
         together = threading.Barrier(2)
-        helpers = [Helper(lambda: (together.wait(5), read_all(stream))[1], "reader") for _ in range(2)]
+        helpers = [Helper(lambda: (together.wait(20), read_all(stream))[1], "reader") for _ in range(2)]
         return [helper.join() for helper in helpers]
 
     result, _ = read_through(delivery, read, [body[at : at + 333] for at in range(0, len(body), 333)])

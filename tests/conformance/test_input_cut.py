@@ -171,11 +171,11 @@ def test_octets_that_come_slowly_but_steadily_are_not_late(backend):
     pieces = iter(body_events(b"01234", b"56789"))
 
     async def slow_receive() -> Any:
-        await anyio.sleep(0.6)
+        await anyio.sleep(0.8)
         return next(pieces)
 
     send = RecordingSend()
-    adapter = MEMORY.host(app, limits=Limits(body_wait_s=1.0, worker_idle_s=0.05))
+    adapter = MEMORY.host(app, limits=Limits(body_wait_s=1.5, worker_idle_s=0.05))
     backend.run(adapter, MEMORY.scope(10), slow_receive, send)
 
     assert send.messages[0]["status"] == 200

@@ -93,7 +93,7 @@ def test_beyond_the_queue_requests_are_answered_503_with_retry_after(queue, back
 def test_a_request_that_gets_no_worker_in_time_is_answered_503(backend, caplog):
     gate = Gate()
     running, late = held(), Driver(make_scope(path="/late"))
-    with hosted(gate, limits=Limits(workers=1, queue_wait_s=0.05)) as adapter:
+    with hosted(gate, limits=Limits(workers=1, queue_wait_s=0.3)) as adapter:
 
         async def main() -> None:
             async with anyio.create_task_group() as tasks:

@@ -21,6 +21,8 @@ from tests.meeting import Helper, Hold
 from tests.meeting import until as wait_until
 
 STUCK = Limits(stuck_s=0.1, worker_idle_s=0.05)
+SELDOM_STUCK = Limits(stuck_s=1.0, worker_idle_s=0.05)
+"""For what is not stuck: also on a loaded machine it is not."""
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_an_aborted_request_of_an_asgi_application_is_one_line_of_information(pl
 
 
 def test_ordinary_requests_leave_no_record(log):
-    with hosted(answering([b"x"]), limits=STUCK) as adapter:
+    with hosted(answering([b"x"]), limits=SELDOM_STUCK) as adapter:
         run(lambda: Driver(make_scope()).call(adapter))
         run(lambda: Driver(make_scope("HEAD")).call(adapter))
     with hosted_on_wsgi(asgi_answering(), lifespan="off") as other:
@@ -159,7 +161,7 @@ def test_a_response_that_has_begun_is_not_taken_for_stuck(backend, log):
         block(opened)
         yield b"two"
 
-    with hosted(answering(blocks), limits=STUCK) as adapter:
+    with hosted(answering(blocks), limits=SELDOM_STUCK) as adapter:
 
         async def main() -> None:
             async with anyio.create_task_group() as tasks:
@@ -283,13 +285,13 @@ def test_an_asgi_application_that_is_silent_after_its_first_block_is_not_taken_f
         await hold.stop_here_on_loop()
         await send({"type": "http.response.body", "body": b"two"})
 
-    limits = Limits(stuck_s=0.0, shutdown_s=2.0, cancel_s=1.0)
+    limits = Limits(stuck_s=0.5, shutdown_s=2.0, cancel_s=1.0)
     with hosted_on_wsgi(app, lifespan="off", limits=limits) as adapter:
         gateway = Gateway(adapter).call()
         gateway.step()
         helper = Helper(gateway.drain)
         hold.reached.wait()
-        time.sleep(0.15)  # several looks
+        time.sleep(0.8)  # several looks after that time
         hold.release()
         helper.join()
         gateway.close()

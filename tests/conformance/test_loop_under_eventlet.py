@@ -204,10 +204,10 @@ def test_the_selector_of_the_loop_tells_all_that_happens_and_waits_no_longer_tha
             began_s = time.monotonic()
             assert selector.select(0) == []
             assert selector.select(0.05) == []
-            assert 0.045 <= time.monotonic() - began_s < 5
+            assert 0.045 <= time.monotonic() - began_s < 20
 
             eventlet.spawn_after(0.01, lambda: [theirs.send(b"x") for _, theirs in pairs])
-            ready = selector.select(5)
+            ready = selector.select(20)
             assert sorted(key.data for key, _ in ready) == [0, 1, 2], ready
             assert {events for _, events in ready} == {EVENT_READ}
 

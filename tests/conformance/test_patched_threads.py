@@ -33,7 +33,7 @@ gevent.spawn(tick)
 
 def at_once(*paths):
     jobs = [gevent.spawn(body_of, path) for path in paths]
-    gevent.joinall(jobs, timeout=8, raise_error=True)
+    gevent.joinall(jobs, timeout=20, raise_error=True)
     return [job.value for job in jobs]
 """
 

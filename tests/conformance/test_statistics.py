@@ -191,7 +191,7 @@ def test_statistics_may_be_asked_from_any_thread_at_any_time():
             run(main)
         finally:
             over.set()
-            thread.join(10)
+            thread.join(20)
 
     assert failures == []
 

@@ -216,7 +216,7 @@ def test_nothing_is_started_by_making_an_adapter():
 
     adapter = WSGIToASGI(answering([b"body"]))
 
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # an idle worker of an earlier test may end meanwhile
     assert adapter.statistics().workers_idle == 0
 
 
@@ -251,7 +251,7 @@ def test_one_adapter_serves_two_loops_at_the_same_time(other):
         thread = threading.Thread(target=lambda: run(functools.partial(drivers[1].call, adapter), other))
         thread.start()
         run(functools.partial(drivers[0].call, adapter))
-        thread.join(10)
+        thread.join(20)
 
     assert [driver.body for driver in drivers] == [b"one,two"] * 2
 
@@ -301,7 +301,7 @@ def test_draining_one_adapter_leaves_a_shared_pool_running():
             first = WSGIToASGI(answering([b"first"]), workers=pool)
             await drivers[0].call(first)
             await first.drain()
-            assert pool.statistics().idle == 1
+            await until(lambda: pool.statistics().idle == 1)  # it lies down a moment after its request
             await drivers[1].call(second)
 
         run(main)

@@ -395,7 +395,7 @@ def test_a_response_without_content_ends_and_so_does_its_application(is_offered,
     with host(app, backend) as adapter:
         gateway = run(adapter, server.environ("HEAD") if is_offered else environ_for("HEAD"))
         answered.release()
-        returned.wait(2.0)
+        returned.wait()
 
     assert gateway.body == b""
 

@@ -15,7 +15,7 @@ from bridge import LifespanError
 from bridge._asgi_hosting.exchange import Exchange
 from bridge._runtime.loops import AsyncioPort
 from tests.gateway import Gateway, answering, environ_for, hosted, run
-from tests.meeting import Flag, until
+from tests.meeting import TIMEOUT_S, Flag, until
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
 
@@ -57,7 +57,7 @@ def test_a_callback_that_fails_does_not_keep_those_behind_it_waiting(backend, ca
         port.add(fail)
         port.add(lambda: delivered.append("behind"))
         port.flush()
-        with anyio.fail_after(5):
+        with anyio.fail_after(TIMEOUT_S):
             while not delivered:
                 await anyio.sleep(0)
         return delivered

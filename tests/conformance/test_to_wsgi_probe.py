@@ -237,7 +237,7 @@ def has_left(environ: dict[str, Any]) -> object:
     """Ask the probe once, in a thread of its own: it may not wait."""
     probe = client_probe(environ)
     assert probe is not None
-    return Helper(probe).join(2.0)
+    return Helper(probe).join()
 
 
 @pytest.mark.requirement("A-095")

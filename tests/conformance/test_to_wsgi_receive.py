@@ -17,7 +17,7 @@ from tests.meeting import Flag, Helper, Hold
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
 DISCONNECT = {"type": "http.disconnect"}
-ENOUGH_S = 2.0
+ENOUGH_S = 15.0
 """For what must happen at once."""
 
 

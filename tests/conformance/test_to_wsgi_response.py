@@ -13,7 +13,7 @@ import pytest
 from bridge import ApplicationError, ClientDisconnected, Limits
 from tests.conformance.driver import logged
 from tests.gateway import QUICK, Gateway, answering, environ_for, hosted, run
-from tests.meeting import Flag, Helper, Hold, until
+from tests.meeting import TIMEOUT_S, Flag, Helper, Hold, until
 
 on_each_loop = pytest.mark.parametrize("event_loop", ["asyncio", "uvloop", "trio"])
 on_each_bodiless = pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_whoever_listens_after_a_response_without_content_is_told_within_the_lim
         await send(start(status))
         await send(body(b"", more=True))
         await has_begun.wait_on_loop()
-        with anyio.move_on_after(2):
+        with anyio.move_on_after(TIMEOUT_S):
             heard.append((await receive())["type"])
         with suppress(ClientDisconnected):
             await send(body())

@@ -222,7 +222,7 @@ def test_statistics_of_an_application_that_sleeps_on_the_loop_do_not_wait_for_it
         helper = Helper(lambda: run(adapter).body)
         try:
             hold.reached.wait()
-            assert Helper(adapter.statistics).join(2) == statistics("serving", requests=1)
+            assert Helper(adapter.statistics).join() == statistics("serving", requests=1)
         finally:
             hold.release()
         assert helper.join() == b"hello"

@@ -238,7 +238,7 @@ def test_write_from_a_thread_that_outlives_the_request_raises():
 
     driver = serve(app)
     over.set()
-    threads[0].join(10)
+    threads[0].join(20)
 
     assert driver.body == b"body"
     assert len(raised) == 1

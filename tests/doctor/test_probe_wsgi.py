@@ -17,12 +17,12 @@ from tests.gateway import hosted
 TEXT = [("Content-Type", "text/plain")]
 
 
-def first_row(app, timeout_s=5.0):
+def first_row(app, timeout_s=20.0):
     return probe_wsgi(app, timeout_s=timeout_s).rows[0]
 
 
 def outcomes(app):
-    return [row.outcome for row in probe_wsgi(app, timeout_s=5).rows]
+    return [row.outcome for row in probe_wsgi(app, timeout_s=20).rows]
 
 
 def answering(status="200 OK", headers=TEXT, body=(b"hello",)):
@@ -274,7 +274,7 @@ def test_a_stream_that_waits_is_left_and_is_no_fault():
         hold.wait(30)
 
     try:
-        row = first_row(app, timeout_s=0.1)
+        row = first_row(app, timeout_s=0.5)
     finally:
         hold.set()
 

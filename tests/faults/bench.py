@@ -27,7 +27,7 @@ BRIDGE = "bridge"
 CONTESTANTS = (BRIDGE, "a2wsgi")
 
 _WARM_S = 0.3
-_ASK_S = 5.0
+_ASK_S = 15.0
 _LOOK_S = 0.05
 # It keeps the descriptors of connections that are gone for so long.
 _MORE_ARGUMENTS = {HYPERCORN_ASYNCIO.name: ("--keep-alive", "1")}

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
-_END_S = 5.0
+_END_S = 15.0
 
 
 class Child:

@@ -108,7 +108,7 @@ class _Visit:
     """One connection, with one request at a time."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection((HOST, port), timeout=5)
+        self.socket = socket.create_connection((HOST, port), timeout=20)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.asked_s = 0.0
         self.held = b""

@@ -48,7 +48,7 @@ WSGI_APP = "tests.faults.process_apps:app"
 ASGI_APP = "tests.faults.to_wsgi_apps:app"
 """An ASGI application, hosted by the bridge on WSGI servers."""
 
-GRACE_S = 3
+GRACE_S = 5
 """How long the servers wait for requests before they cancel them or give them up."""
 MARGIN_S = 12.0
 """What the end of a process may take beyond the limits it was given, on a machine that is busy."""

@@ -142,7 +142,7 @@ def test_a_lost_or_doubled_block_changes_the_content() -> None:
 
 
 @pytest.mark.live
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 @pytest.mark.skipif(not watching.can_watch(), reason="other processes cannot be looked at on this system")
 def test_an_adapter_that_gives_each_slow_client_a_thread_is_found_out(tmp_path: Path) -> None:
     attack = attack_named("slow-uploads")

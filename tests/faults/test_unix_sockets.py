@@ -55,7 +55,7 @@ _COMMANDS: dict[ServerKind, tuple[str, str]] = {
     GUNICORN_ASGI: (WSGI_APP, "gunicorn -k asgi -b unix:{socket} --graceful-timeout 5 --no-control-socket"),
     GTHREAD: (
         ASGI_APP,
-        f"gunicorn -k gthread --threads {THREADS} -b unix:{{socket}} --graceful-timeout 3 --no-control-socket",
+        f"gunicorn -k gthread --threads {THREADS} -b unix:{{socket}} --graceful-timeout 5 --no-control-socket",
     ),
     WAITRESS_THREADS: (ASGI_APP, f"waitress --threads {THREADS} --unix-socket {{socket}}"),
 }

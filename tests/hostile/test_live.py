@@ -28,7 +28,7 @@ from tests.integration.servers import (
 )
 from tests.integration.wsgi_servers import GUNICORN_GTHREAD, WAITRESS
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 
 ASGI_KINDS = (UVICORN_H11, UVICORN_HTTPTOOLS, HYPERCORN_ASYNCIO, GRANIAN)
 KINDS = (*ASGI_KINDS, GUNICORN_GTHREAD, WAITRESS)

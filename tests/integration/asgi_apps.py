@@ -35,7 +35,7 @@ _GATE_S = 20.0
 # Early releases of 3.12 refuse new threads from the very beginning of an interpreter's end (CPython issue 113964).
 HAS_THREADS_AT_THE_END = not (3, 12) <= sys.version_info < (3, 12, 2)
 # Short ones, so that what fails does so soon.
-_LIMITS = Limits(app_wait_s=30.0, loop_wait_s=10.0, startup_s=20.0, shutdown_s=1.0, cancel_s=0.5)
+_LIMITS = Limits(app_wait_s=30.0, loop_wait_s=10.0, startup_s=20.0, shutdown_s=2.0, cancel_s=1.0)
 
 
 def _in_directory(name: str) -> str:

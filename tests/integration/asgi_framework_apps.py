@@ -64,7 +64,7 @@ class Control:
 
     async def go(self, point: str) -> None:
         """Wait until somebody stands there, and let him go."""
-        await asyncio.wait_for(self._reached[point].wait(), 10)
+        await asyncio.wait_for(self._reached[point].wait(), 20)
         self._released[point].set()
 
     async def lines(self, point: str) -> AsyncIterator[str]:

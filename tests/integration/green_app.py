@@ -15,7 +15,7 @@ import anyio
 from bridge import to_wsgi
 from bridge.types import Receive, Scope, Send
 
-WAIT_S = 0.2
+WAIT_S = 0.4
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -18,7 +18,8 @@ from typing import Any, Self
 
 from tests.integration.servers import Server
 
-TIMEOUT_S = 15.0
+TIMEOUT_S = 20.0
+"""How long anything may take; far beyond what a loaded machine needs."""
 _PIECE_BYTES = 65536
 _LOOK_S = 0.02
 
@@ -269,7 +270,7 @@ def counters_of(server: Server) -> dict[str, Any]:
 
 
 def wait_for_counters(
-    server: Server, is_met: Callable[[dict[str, Any]], bool], timeout_s: float = 5.0
+    server: Server, is_met: Callable[[dict[str, Any]], bool], timeout_s: float = TIMEOUT_S
 ) -> dict[str, Any]:
     """Ask until the condition holds; fails with the last counters if it does not in time."""
     deadline_s = time.monotonic() + timeout_s
@@ -281,7 +282,7 @@ def wait_for_counters(
         time.sleep(_LOOK_S)
 
 
-def wait_for_log(server: Server, text: str, begin: int = 0, timeout_s: float = 5.0) -> None:
+def wait_for_log(server: Server, text: str, begin: int = 0, timeout_s: float = TIMEOUT_S) -> None:
     """Look into the server's log, from position ``begin`` on, until the text is there; fails if it is not in time."""
     deadline_s = time.monotonic() + timeout_s
     while text not in server.log()[begin:]:

@@ -13,7 +13,7 @@ import h2.events
 
 from tests.integration.servers import Server
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 20.0
 E = TypeVar("E", bound=h2.events.Event)
 
 
@@ -24,9 +24,9 @@ class Http2Connection:
         events: everything the server has sent so far.
     """
 
-    def __init__(self, server: Server, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(self, server: Server) -> None:
         self._authority = f"{server.host}:{server.port}"
-        self._socket = socket.create_connection((server.host, server.port), timeout=timeout_s)
+        self._socket = socket.create_connection((server.host, server.port), timeout=_TIMEOUT_S)
         self._state = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         self._state.initiate_connection()
         self.events: list[h2.events.Event] = []
@@ -61,13 +61,19 @@ class Http2Connection:
         self._state.reset_stream(stream)
         self._flush()
 
-    def wait_for(self, *kinds: type[E], stream: int | None = None) -> E:
+    def wait_for(self, *kinds: type[E], stream: int | None = None, timeout_s: float = _TIMEOUT_S) -> E:
         """Receive until one of these events is there (it may be already), of that stream, and return the first.
+
+        Args:
+            kinds: what is waited for.
+            stream: of which one; by default, of any.
+            timeout_s: how long to wait for something to come.
 
         Raises:
             ConnectionError: the server ended the connection.
             TimeoutError: nothing came for too long.
         """
+        self._socket.settimeout(timeout_s)
         return self._wait(  # type: ignore[return-value]
             lambda event: isinstance(event, kinds) and stream in (None, getattr(event, "stream_id", None))
         )

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -22,9 +23,17 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 # Importing the frameworks takes seconds on a busy machine.
 _START_S = 40.0
-_STOP_S = 8.0
+# And so does ending, of those that end at all.
+_STOP_S = 20.0
+# At the end of a test nobody waits for a server that will not go.
+_CLEAN_UP_S = 8.0
 _LOOK_S = 0.02
+_IDLE_LOOK_S = 0.05
 _ATTEMPTS = 3
+# Below those that systems give to clients: no connection can take the port of a server that has not bound it yet, and
+# who looks whether it listens cannot be connected to himself.
+_FIRST_PORT, _PORTS = 15_000, 17_000
+_numbers = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ def _uvicorn(*more: str) -> tuple[str, ...]:
 
 
 def _hypercorn(*more: str) -> tuple[str, ...]:
-    return ("hypercorn", "{app}", "--bind", "{host}:{port}", "--graceful-timeout", "5", *more)
+    return ("hypercorn", "{app}", "--bind", "{host}:{port}", "--graceful-timeout", "15", *more)
 
 
 def _granian(*more: str) -> tuple[str, ...]:
@@ -122,6 +131,21 @@ class Server:
             return False
         return True
 
+    def wait_until_idle(self) -> None:
+        """Wait until nothing of it runs, nor has run between two looks: it has done with what its clients have seen.
+
+        Where the system does not tell, a moment must do.
+        """
+        if not os.path.exists("/proc/self/task"):
+            time.sleep(10 * _LOOK_S)
+            return
+        deadline_s = time.monotonic() + _STOP_S
+        before: list[tuple[str, str, str, str]] = []
+        while (now := _threads_of(self.process.pid)) != before or any(state not in "SIZ" for _, state, _, _ in now):
+            assert time.monotonic() < deadline_s, f"the server is busy for {_STOP_S} s: {now}"
+            before = now
+            time.sleep(_IDLE_LOOK_S)
+
     def stop(self, timeout_s: float = _STOP_S) -> int | None:
         """Send SIGTERM; return the exit code, or None (and kill all of it) if it does not end in time."""
         with contextlib.suppress(ProcessLookupError):
@@ -167,7 +191,7 @@ def running(
         yield server
     finally:
         if server.process.poll() is None:
-            server.stop()
+            server.stop(_CLEAN_UP_S)
         else:
             server.wait(0)
 
@@ -193,7 +217,7 @@ def _start(
         server = Server(kind, port, process, log_path)
         if _is_ready(server):
             return server
-        server.stop()
+        server.stop(_CLEAN_UP_S)
         if "in use" not in server.log():
             break
     raise RuntimeError(f"{kind} did not start:\n{server.log()}")
@@ -211,7 +235,26 @@ def _is_ready(server: Server) -> bool:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+    """Return a loopback port that nobody has now; each time another one, and in each process from another place on."""
+    while True:
+        port = _FIRST_PORT + (os.getpid() * 997 + next(_numbers)) % _PORTS
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+
+
+def _threads_of(session: int) -> list[tuple[str, str, str, str]]:
+    """Return path, state, user time and system time of each thread of the processes that are in that session."""
+    threads: list[tuple[str, str, str, str]] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if _stat_of(process / "stat")[3] == str(session):
+                for path in sorted(process.glob("task/*/stat")):
+                    fields = _stat_of(path)
+                    threads.append((str(path), fields[0], fields[11], fields[12]))
+    return threads
+
+
+def _stat_of(path: Path) -> list[str]:
+    """Return the fields behind the name, which may have blanks."""
+    return path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

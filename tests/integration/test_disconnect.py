@@ -10,10 +10,11 @@ import pytest
 from tests.integration.raw import Connection, counters_of, fetch, wait_for_counters
 from tests.integration.servers import Server
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90)]
+
+_CLOSED_WITHIN_S = 2.0
 
 _CLIENTS = 20
-_CLOSED_WITHIN_S = 2.0
 
 
 def _is_at_rest(now: dict[str, Any]) -> bool:
@@ -52,7 +53,7 @@ def test_dropped_streams_are_closed_in_their_own_threads(server: Server, query: 
 @pytest.mark.requirement("W-145")
 def test_worker_threads_end_when_they_have_nothing_to_do(server: Server) -> None:
     # The applications are hosted with half a second of patience.
-    wait_for_counters(server, lambda now: now["idle"] + now["busy"] <= 2, timeout_s=10)
+    wait_for_counters(server, lambda now: now["idle"] + now["busy"] <= 2)
 
 
 @pytest.mark.requirement("W-140")
@@ -87,4 +88,5 @@ def test_the_loop_keeps_answering_while_all_clients_stall(server: Server) -> Non
             connection.send(b"half")
 
         # Half bodies take no worker: forty workers, and no more than this request's is busy.
-        assert counters_of(server)["busy"] == 1
+        # One that has just answered may need a moment to lie down; what these took would never come back.
+        wait_for_counters(server, lambda now: now["busy"] == 1)

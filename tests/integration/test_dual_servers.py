@@ -77,7 +77,7 @@ def test_a_dual_application_is_served_by(kind, name, tmp_path):
     with running(kind, f"{__name__}:{name}", tmp_path) as server:
         # uWSGI ends each connection without saying so.
         once = {"Connection": "close"}
-        with httpx.Client(base_url=server.url, timeout=15, trust_env=False, headers=once) as client:
+        with httpx.Client(base_url=server.url, timeout=30, trust_env=False, headers=once) as client:
             hello = client.get("/hello/gr%C3%BCn")
             echo = client.post("/echo", content=BODY)
             missing = client.get("/nowhere")

@@ -15,7 +15,7 @@ import pytest
 from tests.integration.raw import fetch
 from tests.integration.servers import GRANIAN, HYPERCORN_ASYNCIO, UVICORN_HTTPTOOLS, Server, ServerKind, running
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 
 _FRAMEWORKS = ["flask", "django", "bottle", "falcon", "pyramid"]
 _LINES = "".join(f"line {number:05}\n" for number in range(2000))
@@ -35,7 +35,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def client(site: Server) -> Iterator[httpx.Client]:
     """A client that keeps cookies and its connection."""
-    with httpx.Client(base_url=site.url, timeout=15, trust_env=False) as opened:
+    with httpx.Client(base_url=site.url, timeout=30, trust_env=False) as opened:
         yield opened
 
 

@@ -13,7 +13,7 @@ from tests.integration.apps import LINTED
 from tests.integration.raw import Connection, Fields, fetch, wait_for_counters
 from tests.integration.servers import Server
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90)]
 
 _LARGE = bytes(range(256)) * (5 * 4096)  # 5 MiB: beyond `Limits.body_memory_bytes`
 _SMALL = bytes(range(256)) * 40

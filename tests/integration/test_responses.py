@@ -8,7 +8,7 @@ from tests.integration.apps import FILE_OCTETS
 from tests.integration.raw import Connection, Fields, fetch
 from tests.integration.servers import DAPHNE, GUNICORN, Server
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90)]
 
 _UPGRADE: Fields = [
     ("Connection", "Upgrade"),

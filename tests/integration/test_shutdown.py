@@ -12,7 +12,7 @@ from tests.integration.apps import GATE_VARIABLE
 from tests.integration.raw import Connection, fetch, wait_for_counters, wait_for_log
 from tests.integration.servers import SERVERS, UVICORN_H11, UVICORN_HTTPTOOLS, Server, ServerKind, running
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 
 _APP = "tests.integration.apps:app"
 _IN_FLIGHT = 5

@@ -9,10 +9,11 @@ import pytest
 from tests.integration.raw import Connection
 from tests.integration.wsgi_servers import Hosted, new_mark
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90)]
 
 _CLIENTS = 3
-_NOTICED_S = 3.0
+# Less than the applications wait for their gates.
+_NOTICED_S = 15.0
 _CLOSE = [("Connection", "close")]
 # The adapter looks for its client four times a second: let it look, and find nothing wrong.
 _LOOKS_S = 0.3

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.raw import Connection, CutError, Response, fetch, wait_for_log
 from tests.integration.wsgi_servers import GRANIAN, Hosted, new_mark
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90)]
 
 _BEFORE_OUTPUT = [
     "error_before_start",

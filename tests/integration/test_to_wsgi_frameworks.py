@@ -34,7 +34,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def client(site: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=site.url, timeout=15, trust_env=False) as client:
+    with httpx.Client(base_url=site.url, timeout=30, trust_env=False) as client:
         yield client
 
 
@@ -98,7 +98,7 @@ def test_a_slow_handler_is_not_told_that_its_client_has_left(
     site: Server, client: httpx.Client, framework: str, point: str
 ) -> None:
     """Django, Quart and Starlette's middleware wait for a disconnect beside the handler."""
-    slow = Helper(lambda: httpx.get(f"{site.url}/{framework}/slow/{point}", timeout=15, trust_env=False))
+    slow = Helper(lambda: httpx.get(f"{site.url}/{framework}/slow/{point}", timeout=30, trust_env=False))
     let_go(client, point)
     response: Any = slow.join()
 
@@ -237,12 +237,12 @@ def test_each_lifespan_is_started_once_however_many_first_requests_come(tmp_path
         barrier = threading.Barrier(10)
 
         def first(framework: str) -> int:
-            barrier.wait(10)
-            return httpx.get(f"{server.url}/{framework}/hello/x", timeout=15, trust_env=False).status_code
+            barrier.wait(30)
+            return httpx.get(f"{server.url}/{framework}/hello/x", timeout=30, trust_env=False).status_code
 
         requests = [Helper(lambda framework=framework: first(framework)) for framework in frameworks * 2]
         assert [request.join() for request in requests] == [200] * 10
-        counts = httpx.get(f"{server.url}/control/seen", trust_env=False).json()
+        counts = httpx.get(f"{server.url}/control/seen", timeout=30, trust_env=False).json()
         assert {name: counts[name] for name in counts if name.endswith("startup")} == {
             f"{framework} startup": 1 for framework in frameworks
         }

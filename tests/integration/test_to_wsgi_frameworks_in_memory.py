@@ -491,7 +491,7 @@ def test_django_finishes_a_stream_whose_client_has_left(
             if waiting is not None:
                 idle.wait()
             gateway.close()
-            finished.wait(5)
+            finished.wait()
             if waiting is not None:
                 waiting.join()
     finally:

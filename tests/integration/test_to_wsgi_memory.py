@@ -12,7 +12,7 @@ from tests.integration.asgi_apps import PIECE
 from tests.integration.raw import Connection, fetch
 from tests.integration.wsgi_servers import GUNICORN_GTHREAD, Hosted, hosting
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 
 _MIB = 1024 * 1024
 _DOWN_MIB = 512

@@ -12,7 +12,7 @@ from tests.integration.wsgi_programs.apache_server import SUB_INTERPRETER_MOUNT
 from tests.integration.wsgi_programs.loading import MOUNT
 from tests.integration.wsgi_servers import APACHE, WERKZEUG, Hosted, new_mark
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90)]
 
 _REQUESTS = 40
 _CLIENTS = 8
@@ -140,7 +140,7 @@ def test_many_requests_on_one_connection_are_answered_each_with_its_own(hosted: 
 @pytest.mark.requirement("A-001", "A-108")
 def test_a_pooling_client_gets_the_right_answers_from_one_loop(hosted: Hosted) -> None:
     loops: set[tuple[int, int]] = set()
-    with httpx.Client(base_url=hosted.server.url, trust_env=False, timeout=15) as client:
+    with httpx.Client(base_url=hosted.server.url, trust_env=False, timeout=30) as client:
         for number in range(10):
             octets = f"{number}".encode() * 1000
             assert client.post("/echo", content=octets).content == octets
@@ -165,7 +165,7 @@ def test_requests_of_many_clients_do_not_mix(hosted: Hosted) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(40)
 
     assert wrong == []
 

@@ -8,7 +8,7 @@ from tests.integration.asgi_apps import FILE_OCTETS
 from tests.integration.raw import Connection, fetch, wait_for_log
 from tests.integration.wsgi_servers import Hosted, new_mark
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90)]
 
 _CLOSE = [("Connection", "close")]
 _HOP_BY_HOP = {"te", "trailer", "upgrade", "proxy-connection"}

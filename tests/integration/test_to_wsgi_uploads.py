@@ -10,7 +10,7 @@ import pytest
 from tests.integration.raw import Connection, fetch
 from tests.integration.wsgi_servers import Hosted, new_mark
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90)]
 
 _PIECE_BYTES = 64 * 1024
 _SIZES = [0, 1, _PIECE_BYTES + 1, 3 * 1024 * 1024]

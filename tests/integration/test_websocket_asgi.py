@@ -25,6 +25,7 @@ from tests.integration.websocket_asgi_apps import CHORUS
 from tests.integration.websocket_asgi_servers import (
     SOCKET_SERVERS,
     SYNC,
+    WAIT_S,
     ask,
     dial,
     ending_of,
@@ -34,7 +35,7 @@ from tests.integration.websocket_asgi_servers import (
 )
 from tests.integration.wsgi_servers import APACHE, GRANIAN, WAITRESS, Hosted, WSGIServerKind, new_mark
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90)]
 
 _MIB = 1024 * 1024
 
@@ -57,7 +58,7 @@ def test_messages_come_back_as_they_were(host: Hosted) -> None:
         came = []
         for message in messages:
             socket.send(message)
-            came.append(socket.recv(timeout=8))
+            came.append(socket.recv(timeout=WAIT_S))
 
     assert came == messages
 
@@ -69,7 +70,7 @@ def test_messages_that_are_sent_without_waiting_come_back_in_order(host: Hosted)
     with dial(host, "/echo") as socket:
         for message in messages:
             socket.send(message)
-        came = [socket.recv(timeout=8) for _ in messages]
+        came = [socket.recv(timeout=WAIT_S) for _ in messages]
 
     assert came == messages
 
@@ -77,7 +78,7 @@ def test_messages_that_are_sent_without_waiting_come_back_in_order(host: Hosted)
 @pytest.mark.requirement("A-144")
 def test_what_several_tasks_send_at_the_same_time_is_not_mixed(host: Hosted) -> None:
     with dial(host, "/chorus") as socket:
-        came = [socket.recv(timeout=8) for _ in range(20 * len(CHORUS))]
+        came = [socket.recv(timeout=WAIT_S) for _ in range(20 * len(CHORUS))]
 
     lengths = {letter: [len(text) for text in came if text and not text.strip(letter)] for letter in CHORUS}
     assert lengths == {letter: [number * 5000 for number in range(1, 20)] for letter in CHORUS}
@@ -132,7 +133,7 @@ def test_the_scope_tells_what_the_handshake_said(host: Hosted) -> None:
     with dial(
         host, "/few/probe?x=%41&y=", subprotocols=["b", "a"], additional_headers=fields, origin="http://o.example"
     ) as socket:
-        scope = json.loads(socket.recv(timeout=8))
+        scope = json.loads(socket.recv(timeout=WAIT_S))
 
     headers = dict(scope["headers"])
     assert scope["type"] == "websocket"
@@ -241,7 +242,7 @@ def test_sockets_requests_and_the_lifespan_share_one_loop_with_a_thread_of_its_o
     wheres = []
     for _ in range(2):
         with dial(host, "/probe") as socket:
-            scope = json.loads(socket.recv(timeout=8))
+            scope = json.loads(socket.recv(timeout=WAIT_S))
             assert scope["state"]["greeting"] == "hello"
             assert scope["state"]["loop"] == scope["where"]["loop"]
             wheres.append(scope["where"])
@@ -253,14 +254,14 @@ def test_sockets_requests_and_the_lifespan_share_one_loop_with_a_thread_of_its_o
 @pytest.mark.requirement("S-024")
 def test_what_one_says_all_hear(host: Hosted) -> None:
     with dial(host, "/room") as one, dial(host, "/room") as two:
-        assert [one.recv(timeout=8), two.recv(timeout=8)] == ["welcome", "welcome"]
+        assert [one.recv(timeout=WAIT_S), two.recv(timeout=WAIT_S)] == ["welcome", "welcome"]
 
         one.send("one")
-        assert [one.recv(timeout=8), two.recv(timeout=8)] == ["one", "one"]
+        assert [one.recv(timeout=WAIT_S), two.recv(timeout=WAIT_S)] == ["one", "one"]
         two.send("two")
-        assert [one.recv(timeout=8), two.recv(timeout=8)] == ["two", "two"]
+        assert [one.recv(timeout=WAIT_S), two.recv(timeout=WAIT_S)] == ["two", "two"]
         assert fetch(host.server, "GET", "/tell?text=all").status == 200
-        assert [one.recv(timeout=8), two.recv(timeout=8)] == ["all", "all"]
+        assert [one.recv(timeout=WAIT_S), two.recv(timeout=WAIT_S)] == ["all", "all"]
 
 
 # ---- Compression ----------------------------------------------------------------------------------------------------
@@ -272,12 +273,12 @@ def test_messages_are_compressed_where_both_ends_want_it(host: Hosted) -> None:
         assert [extension.name for extension in socket.protocol.extensions] == ["permessage-deflate"]
         for message in ("text" * 1000, b"octets" * 1000, ""):
             socket.send(message)
-            assert socket.recv(timeout=8) == message
+            assert socket.recv(timeout=WAIT_S) == message
 
     with dial(host, "/packed/echo") as socket:
         assert socket.protocol.extensions == []
         socket.send("plain")
-        assert socket.recv(timeout=8) == "plain"
+        assert socket.recv(timeout=WAIT_S) == "plain"
 
 
 @pytest.mark.requirement("S-026")

@@ -10,6 +10,7 @@ from tests.integration.raw_websocket import CLOSE, PING, PONG, TEXT, Frame, RawS
 from tests.integration.websocket_asgi_servers import (
     GUNICORNS,
     SOCKET_SERVERS,
+    WAIT_S,
     dial,
     ending_of,
     shared_host,
@@ -17,7 +18,7 @@ from tests.integration.websocket_asgi_servers import (
 )
 from tests.integration.wsgi_servers import Hosted, new_mark
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90)]
 
 
 @pytest.fixture(scope="session", params=SOCKET_SERVERS, ids=str)
@@ -95,7 +96,7 @@ def test_a_send_after_the_end_raises_an_os_error(host: Hosted) -> None:
 @pytest.mark.requirement("A-142")
 def test_an_application_that_returns_closes_the_socket(host: Hosted) -> None:
     with dial(host, "/return_after") as socket:
-        assert socket.recv(timeout=8) == "that is all"
+        assert socket.recv(timeout=WAIT_S) == "that is all"
         assert ending_of(socket) == (1000, "")
 
 
@@ -104,7 +105,7 @@ def test_a_socket_is_one_line_of_an_access_log(host: Hosted) -> None:
     mark = new_mark()
     with dial(host, f"/echo?id={mark}") as socket:
         socket.send("there")
-        assert socket.recv(timeout=8) == "there"
+        assert socket.recv(timeout=WAIT_S) == "there"
     host.wait_for("disconnect", mark)
     if host.kind in GUNICORNS:
         wait_until(lambda: mark in host.server.log(), "the access line")

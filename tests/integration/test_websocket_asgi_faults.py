@@ -21,10 +21,10 @@ from tests.integration.raw_websocket import (
     handshake_fields,
 )
 from tests.integration.websocket_asgi_apps import SMALL_BYTES
-from tests.integration.websocket_asgi_servers import EVENTLET, SOCKET_SERVERS, ask, dial, ending_of, shared_host
+from tests.integration.websocket_asgi_servers import EVENTLET, SOCKET_SERVERS, WAIT_S, ask, dial, ending_of, shared_host
 from tests.integration.wsgi_servers import Hosted, new_mark
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90)]
 
 
 @pytest.fixture(scope="session", params=SOCKET_SERVERS, ids=str)
@@ -185,6 +185,7 @@ def _answer(host: Hosted, target: str) -> Response | None:
 @pytest.mark.requirement("A-142")
 @pytest.mark.parametrize("name", ["raise_before", "return_before"])
 def test_an_application_that_fails_before_accept_is_a_500(host: Hosted, name: str) -> None:
+    begin = len(host.server.log())
     response = _answer(host, f"/{name}")
 
     if host.kind.answers_failures:
@@ -193,24 +194,29 @@ def test_an_application_that_fails_before_accept_is_a_500(host: Hosted, name: st
     else:
         assert response is None
     assert host.is_well()
+    wait_for_log(host.server, "Traceback", begin)
 
 
 @pytest.mark.requirement("A-142")
 @pytest.mark.parametrize("name", ["raise_before", "return_before"])
 def test_the_bridge_answers_500_itself_if_it_is_told_to(host: Hosted, name: str) -> None:
+    begin = len(host.server.log())
     response = ask(host, f"/respond/{name}")
 
     assert (response.status, response.body) == (500, b"Internal Server Error\n")
     assert host.is_well()
+    wait_for_log(host.server, "Traceback", begin)
 
 
 @pytest.mark.requirement("A-142")
 def test_an_application_that_fails_after_accept_closes_with_1011(host: Hosted) -> None:
+    begin = len(host.server.log())
     with dial(host, "/raise_after") as socket:
-        assert socket.recv(timeout=8) == "so far so good"
+        assert socket.recv(timeout=WAIT_S) == "so far so good"
         assert ending_of(socket)[0] == 1011
 
     assert host.is_well()
+    wait_for_log(host.server, "Traceback", begin)
 
 
 @pytest.mark.requirement("A-142")

@@ -22,11 +22,11 @@ from tests.integration.websocket_asgi_servers import (
 )
 from tests.integration.wsgi_servers import WERKZEUG, Hosted, new_mark
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90)]
 
 FRAMEWORKS = ("starlette", "fastapi", "quart", "channels")
 each_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
-_WAIT_S = 8
+_WAIT_S = 20
 
 
 @pytest.fixture(scope="session", params=SOCKET_SERVERS, ids=str)
@@ -115,10 +115,14 @@ def test_the_error_page_of_quart_is_the_answer(host: Hosted) -> None:
 # ---- Socket.IO ------------------------------------------------------------------------------------------------------
 
 
+def _client() -> socketio.AsyncSimpleClient:
+    return socketio.AsyncSimpleClient(request_timeout=_WAIT_S)
+
+
 async def _talk(url: str, transports: list[str]) -> dict[str, Any]:
     """Let two clients talk; return what was seen."""
     seen: dict[str, Any] = {}
-    async with asyncio.timeout(3 * _WAIT_S), socketio.AsyncSimpleClient() as one, socketio.AsyncSimpleClient() as two:
+    async with asyncio.timeout(2 * _WAIT_S), _client() as one, _client() as two:
         for client in (one, two):
             await client.connect(url, transports=transports, socketio_path="socketio/socket.io", wait_timeout=_WAIT_S)
         seen["transports"] = {one.transport, two.transport}
@@ -151,7 +155,7 @@ def test_socket_io_talks(host: Hosted) -> None:
 
 def test_socket_io_refuses_a_client(host: Hosted) -> None:
     async def come() -> None:
-        async with socketio.AsyncSimpleClient() as client:
+        async with _client() as client:
             await client.connect(
                 host.server.url,
                 transports=["websocket"],

@@ -24,7 +24,7 @@ from tests.integration.servers import HOST
 from tests.integration.websocket_asgi_servers import GUNICORNS, WAIT_S, hosting, wait_until
 from tests.integration.wsgi_servers import Hosted, new_mark
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45), pytest.mark.requirement("S-025")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90), pytest.mark.requirement("S-025")]
 
 _MIB = 1024 * 1024
 

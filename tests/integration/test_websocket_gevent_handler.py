@@ -16,7 +16,7 @@ from tests.integration.websocket_asgi_apps import FEW_SOCKETS, SMALL_BYTES
 from tests.integration.websocket_asgi_servers import dial, ending_of, hosting, wait_until
 from tests.integration.wsgi_servers import GUNICORN_GEVENT, Hosted, WSGIServerKind, new_mark
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45), pytest.mark.requirement("A-146")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90), pytest.mark.requirement("A-146")]
 
 _WORKER = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
 _GUNICORN = replace(
@@ -30,7 +30,7 @@ _PYWSGI = WSGIServerKind(
     end=signal.SIGINT,
 )
 _MIB = 1024 * 1024
-_WAIT_S = 8
+_WAIT_S = 20
 
 
 @pytest.fixture(scope="module", params=[_PYWSGI, _GUNICORN], ids=str)

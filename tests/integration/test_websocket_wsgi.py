@@ -16,7 +16,7 @@ from tests.integration.servers import Server
 from tests.integration.websocket_wsgi_driving import WAIT_S, Peculiar, RawSocket, closing_of, connected, ended
 
 pytest_plugins = ("tests.integration.websocket_wsgi_fixtures",)
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90)]
 
 _ids = count(1)
 # One for each library: what echoes, and what it puts before a text.

@@ -18,7 +18,7 @@ from tests.integration.servers import Server
 from tests.integration.websocket_wsgi_driving import WAIT_S, RawSocket, ended
 
 pytest_plugins = ("tests.integration.websocket_wsgi_fixtures",)
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45), pytest.mark.requirement("S-041")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90), pytest.mark.requirement("S-041")]
 
 _ids = count(1)
 TRANSPORTS = [
@@ -61,7 +61,9 @@ class Member:
         self.left: queue.Queue[Any] = queue.Queue()
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy stands before the loopback
-        self.client = _Client(reconnection=False, handle_sigint=False, http_session=self._session)
+        self.client = _Client(
+            reconnection=False, handle_sigint=False, http_session=self._session, request_timeout=WAIT_S
+        )
         self.client.on("heard", self.heard.put)
         self.client.on("disconnect", self.left.put)
 

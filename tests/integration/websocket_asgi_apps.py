@@ -31,8 +31,8 @@ FEW_SOCKETS = 2
 """So many sockets at once below ``/few``."""
 _LOOK_S = 0.01
 _GATE_S = 20.0
-# Short ones, so that what fails does so soon.
-_QUICK: dict[str, Any] = {"startup_s": 20.0, "shutdown_s": 1.0, "cancel_s": 0.5, "websocket_close_s": 1.0}
+# Short ones, so that what fails does so soon; long enough for what is done in time on a loaded machine.
+_QUICK: dict[str, Any] = {"startup_s": 20.0, "shutdown_s": 3.0, "cancel_s": 1.0, "websocket_close_s": 3.0}
 
 
 class ViewError(Exception):
@@ -355,7 +355,7 @@ _HOSTED: dict[str, WSGIApp] = {
     "small": ASGIToWSGI(
         site, limits=Limits(**_QUICK, websocket_message_bytes=SMALL_BYTES, websocket_queue_bytes=1), lifespan="off"
     ),
-    "lively": ASGIToWSGI(site, limits=Limits(**_QUICK, websocket_ping_s=0.1, websocket_pong_s=0.2), lifespan="off"),
+    "lively": ASGIToWSGI(site, limits=Limits(**_QUICK, websocket_ping_s=0.1, websocket_pong_s=1.0), lifespan="off"),
     "few": ASGIToWSGI(site, limits=Limits(**_QUICK, websockets=FEW_SOCKETS), lifespan="off"),
     "packed": ASGIToWSGI(
         site, limits=Limits(**_QUICK, websocket_message_bytes=1024 * 1024), lifespan="off", websocket_compression=True

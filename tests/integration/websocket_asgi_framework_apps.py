@@ -355,7 +355,7 @@ FRAMEWORKS: dict[str, ASGIApp] = {
     "channels": channels_app,
     "socketio": socketio_app,
 }
-_LIMITS = Limits(startup_s=20.0, shutdown_s=1.0, cancel_s=0.5)
+_LIMITS = Limits(startup_s=20.0, shutdown_s=3.0, cancel_s=1.0)
 _HOSTED: dict[str, WSGIApp] = {name: to_wsgi(framework, limits=_LIMITS) for name, framework in FRAMEWORKS.items()}
 
 

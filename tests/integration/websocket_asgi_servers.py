@@ -37,7 +37,7 @@ from tests.integration.wsgi_servers import (
 
 APP = "tests.integration.websocket_asgi_apps:app"
 FRAMEWORKS_APP = "tests.integration.websocket_asgi_framework_apps:app"
-WAIT_S = 8.0
+WAIT_S = 20.0
 _LOOK_S = 0.02
 _ACCESS = ("--access-logfile", "-", "--access-logformat", "access %(m)s %(U)s?%(q)s %(s)s")
 

@@ -20,7 +20,7 @@ from tests.integration.raw import Connection, fetch, wait_for_counters
 from tests.integration.servers import DAPHNE, GRANIAN, HYPERCORN_ASYNCIO, HYPERCORN_TRIO, Server, ServerKind
 
 APP = "tests.integration.websocket_wsgi_apps:app"
-WAIT_S = 10.0
+WAIT_S = 20.0
 """How long anything may take."""
 
 

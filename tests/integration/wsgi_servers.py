@@ -27,7 +27,7 @@ from tests.integration.wsgi_programs.apache_server import why_unavailable as why
 
 APP = "tests.integration.asgi_apps:app"
 _LOOK_S = 0.01
-_WAIT_S = 8.0
+_WAIT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class WSGIServerKind(ServerKind):
 def _gunicorn(name: str, *more: str, **abilities: Any) -> WSGIServerKind:
     return WSGIServerKind(
         name,
-        ("gunicorn", "-b", "{host}:{port}", "--no-control-socket", "--graceful-timeout", "5", *more, "{app}"),
+        ("gunicorn", "-b", "{host}:{port}", "--no-control-socket", "--graceful-timeout", "15", *more, "{app}"),
         has_files=True,
         has_hints=True,
         tells_of_silent_clients=True,

@@ -16,7 +16,7 @@ from tests.matrix.expected import BLOCKS, OCTETS, UPLOAD, greeting
 from tests.matrix.table import DUAL, ENTRY, Cell
 
 _LOG_TAIL_BYTES: Final = 6000
-_TIMEOUT_S: Final = 10.0
+_TIMEOUT_S: Final = 30.0
 _TRACEBACK: Final = "Traceback (most recent call last)"
 
 

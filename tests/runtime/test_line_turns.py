@@ -13,7 +13,7 @@ from bridge._runtime.lines import Line, open_line
 
 _PIECE_BYTES = 1000
 _SENT = bytes(range(250)) * 40  # ten pieces
-_WAIT_S = 5.0
+_WAIT_S = 20.0
 
 
 class _Owner:

@@ -15,7 +15,7 @@ from bridge._runtime.lines import Line, open_line
 from tests.backends import Backend
 
 HIGH_WATER_BYTES = 64 * 1024
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 TURNS = 20
 """Turns of a loop in which all that is going to happen by itself has happened."""
 

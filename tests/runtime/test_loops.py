@@ -224,7 +224,7 @@ def test_a_signal_can_be_waited_for_again_after_a_cancelled_wait(backend: Backen
             with anyio.move_on_after(0):
                 await signal.wait()
         signal.set()
-        with anyio.fail_after(1):
+        with anyio.fail_after(TIMEOUT_S):
             await signal.wait()
 
     backend.run(main)

@@ -466,7 +466,7 @@ def test_a_thread_of_the_default_executor_that_hangs_does_not_hold_up_the_end(po
 
     try:
         portal.leave(guest)
-        assert portal.wait_for_end(1.5)
+        assert portal.wait_for_end(10)
     finally:
         hold.release()
 

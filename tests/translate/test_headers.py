@@ -214,9 +214,9 @@ def test_joining_20000_repeats_takes_linear_time():
     value = b"v" * 200
     headers = [(name, value) for _ in range(10_000) for name in (b"x-a", b"x-b")]
 
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     environ = fields_of(*headers)
-    took_s = time.perf_counter() - began_s
+    took_s = time.process_time() - began_s
 
     assert environ["HTTP_X_A"] == environ["HTTP_X_B"] == ", ".join(["v" * 200] * 10_000)
     assert took_s < 1.0
@@ -226,9 +226,9 @@ def test_joining_20000_repeats_takes_linear_time():
 def test_agreeing_on_20000_content_lengths_takes_linear_time():
     headers = [(b"content-length", b"5, 5")] * 20_000
 
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     framing = framing_from_headers(headers)
-    took_s = time.perf_counter() - began_s
+    took_s = time.process_time() - began_s
 
     assert framing.content_length == 5
     assert took_s < 1.0

@@ -18,7 +18,7 @@ from bridge.types import Environ, StartResponse
 from tests.integration.asgi_apps import write
 from tests.integration.websocket_asgi_apps import ViewError, site
 
-_LIMITS = Limits(shutdown_s=1.0, cancel_s=0.5, websocket_close_s=1.0)
+_LIMITS = Limits(shutdown_s=3.0, cancel_s=1.0, websocket_close_s=3.0)
 
 
 class _Native:

@@ -21,7 +21,7 @@ import anyio.lowlevel
 import pytest
 
 from bridge import WSGIToASGI
-from tests.conformance.driver import ClientGoneError, Message, _poster, hosted, run, until
+from tests.conformance.driver import PATIENCE_S, ClientGoneError, Message, _poster, hosted, run, until
 
 DENIAL: dict[str, Any] = {"extensions": {"websocket.http.response": {}}}
 """Extra scope keys of a server that lets one answer a handshake with any response."""
@@ -228,7 +228,7 @@ class Socket:
         self._is_held = False
         self._wake_soon()
 
-    def block_until(self, condition: Callable[[], bool], patience_s: float = 10.0) -> None:
+    def block_until(self, condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
         """Wait, in the application's thread, for what is sent."""
         with self._progress:
             assert self._progress.wait_for(condition, patience_s), "the server was waited for in vain"

@@ -24,6 +24,8 @@ KIB = 1024
 MIB = 1024 * KIB
 MOST_REASON = "ü" * 61 + "x"
 """123 bytes of UTF-8."""
+SOON_S = 10.0
+"""Far more than an end takes, far less than the bridge is given for it here."""
 
 
 @pytest.fixture(autouse=True)
@@ -442,7 +444,7 @@ class Sockets(LivingApp):
 
 
 def living(app: Any, backend: Any, **changes: Any) -> Any:
-    return hosted(app, event_loop=backend.name, limits=dataclasses.replace(QUICK, shutdown_s=10.0, **changes))
+    return hosted(app, event_loop=backend.name, limits=dataclasses.replace(QUICK, shutdown_s=30.0, **changes))
 
 
 @pytest.mark.requirement("A-149", "S-027", "A-147")
@@ -455,7 +457,7 @@ def test_at_shutdown_clients_get_1001_and_applications_a_disconnect_before_the_l
         second.opened()
         since_s = time.monotonic()
         adapter.shutdown()
-        assert time.monotonic() - since_s < 3
+        assert time.monotonic() - since_s < SOON_S
         for visit in (first, second):
             assert visit.read_close() == (1001, "")
             assert ends_cleanly(visit)
@@ -474,7 +476,7 @@ async def _note_the_end(app: Any, receive: Any) -> None:
 def test_at_shutdown_a_client_can_answer_and_nobody_waits_longer(backend, monkeypatch):
     monkeypatch.setattr(closing, "_FAREWELL_S", 60.0)
     heard = Heard()
-    with on_loop(listening(heard), backend, shutdown_s=10.0) as adapter, Visit(adapter, is_tcp=True) as visit:
+    with on_loop(listening(heard), backend, shutdown_s=30.0) as adapter, Visit(adapter, is_tcp=True) as visit:
         visit.opened()
         ending = Helper(adapter.shutdown)
         assert visit.read_close() == (1001, "")
@@ -527,13 +529,13 @@ def test_at_shutdown_an_application_that_does_not_listen_is_cancelled_soon(
             heard.note("cancelled")  # told in its own way
             raise
 
-    with on_loop(accepting(app), backend, shutdown_s=10.0) as adapter:
+    with on_loop(accepting(app), backend, shutdown_s=30.0) as adapter:
         with Visit(adapter, send_buffer_bytes=16 * KIB) as visit:
             visit.opened()
             assert heard.next() == "running"
             since_s = time.monotonic()
             adapter.shutdown()
-            assert time.monotonic() - since_s < 3
+            assert time.monotonic() - since_s < SOON_S
             assert heard.next() == "cancelled"
             visit.wait_until_hung_up()
     assert logged(caplog) == []
@@ -548,13 +550,13 @@ def test_at_shutdown_a_closing_handshake_under_way_is_not_waited_for(backend, br
         closed.set()
         await receive()
 
-    with on_loop(accepting(app), backend, websocket_close_s=60.0, shutdown_s=10.0) as adapter:
+    with on_loop(accepting(app), backend, websocket_close_s=60.0, shutdown_s=30.0) as adapter:
         with Visit(adapter) as visit:
             visit.opened()
             closed.wait()
             since_s = time.monotonic()
             adapter.shutdown()
-            assert time.monotonic() - since_s < 3
+            assert time.monotonic() - since_s < SOON_S
             assert visit.read_close() == (4000, "")
             assert ends_cleanly(visit)
 
@@ -570,7 +572,7 @@ def test_a_connection_that_is_accepted_while_the_shutdown_has_begun_does_not_hol
         await send(ACCEPT)
         heard.note(await receive())
 
-    with on_loop(app, backend, shutdown_s=8.0) as adapter, Visit(adapter) as visit:
+    with on_loop(app, backend, shutdown_s=30.0) as adapter, Visit(adapter) as visit:
         try:
             hold.reached.wait()
             ending = Helper(adapter.shutdown)
@@ -582,7 +584,7 @@ def test_a_connection_that_is_accepted_while_the_shutdown_has_begun_does_not_hol
         assert heard.next() == disconnect(1001)
         visit.client.close()
         ending.join()
-        assert time.monotonic() - since_s < 3
+        assert time.monotonic() - since_s < SOON_S
 
 
 @pytest.mark.requirement("A-149")

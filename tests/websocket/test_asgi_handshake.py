@@ -18,7 +18,7 @@ from tests.conformance.living import LivingApp
 from tests.gateway import Gateway, environ_for, hosted
 from tests.integration.raw_websocket import ACCEPT as ACCEPT_VALUE
 from tests.integration.raw_websocket import KEY, TEXT, handshake_fields
-from tests.meeting import Hold
+from tests.meeting import Hold, until
 from tests.websocket.gateway import ACCEPT, Heard, Visit, accepting, disconnect, echoing, listening
 
 DENIAL_START, DENIAL_BODY = "websocket.http.response.start", "websocket.http.response.body"
@@ -440,7 +440,7 @@ def test_an_accept_that_is_cancelled_while_the_connection_is_taken_leaves_nothin
             hold.release()
         assert isinstance(visit.finish_call().error, BridgeError)
         assert b" 101 " not in visit.read_rest()
-        assert adapter.statistics().websockets == 0
+        until(lambda: adapter.statistics().websockets == 0)
 
 
 @pytest.mark.requirement("S-023")
@@ -566,7 +566,7 @@ def test_an_application_that_ends_without_an_answer_is_a_500(backend, how):
         assert visit.read_head().status == 500
         assert isinstance(visit.finish_call().error, LookupError if how == "raises" else ApplicationError)
         assert visit.starts == []
-        assert adapter.statistics().websockets == 0
+        until(lambda: adapter.statistics().websockets == 0)
 
 
 @pytest.mark.requirement("A-142")

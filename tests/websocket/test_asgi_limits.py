@@ -145,18 +145,18 @@ def test_a_message_of_endless_empty_fragments_takes_no_memory():
 @pytest.mark.requirement("S-026", "A-138")
 def test_clients_are_pinged_and_who_answers_stays(backend):
     heard = Heard()
-    with on_loop(listening(heard), backend, websocket_ping_s=0.05, websocket_pong_s=0.1) as adapter:
+    with on_loop(listening(heard), backend, websocket_ping_s=0.05, websocket_pong_s=1.0) as adapter:
         with Visit(adapter) as visit:
             visit.opened()
             payloads = set()
             since_s = time.monotonic()
-            for _ in range(5):
+            for _ in range(25):  # longer than it may take to answer
                 got = visit.read()
                 assert got.opcode == PING
                 payloads.add(got.payload)
                 visit.send(PONG, got.payload)
-            assert time.monotonic() - since_s >= 0.1  # not all at once
-            assert len(payloads) == 5
+            assert time.monotonic() - since_s >= 0.5  # not all at once
+            assert len(payloads) == 25
             assert heard.is_empty  # the application sees none of it
 
 
@@ -202,10 +202,10 @@ def test_a_client_that_reads_slowly_is_not_blamed_for_a_ping_that_it_has_not_got
         await send({"type": "websocket.send", "bytes": message})
         await receive()
 
-    with on_loop(accepting(app), backend, websocket_ping_s=0.05, websocket_pong_s=0.2) as adapter:
+    with on_loop(accepting(app), backend, websocket_ping_s=0.05, websocket_pong_s=1.0) as adapter:
         with Visit(adapter, send_buffer_bytes=16 * KIB) as visit:
             came = visit.opened().read_whole(10)
-            for _ in range(12):  # 0.6 s
+            for _ in range(28):  # 1.4 s
                 came += visit.read_whole(16 * KIB)
                 time.sleep(0.05)
             came += visit.read_whole(len(message) + 10 - len(came))
@@ -262,14 +262,14 @@ def test_a_client_that_is_not_read_is_not_blamed_for_answers_that_lie_unread(bac
         await send({"type": "websocket.send", "text": "still here"})
 
     with on_loop(
-        accepting(app), backend, websocket_queue_bytes=KIB, websocket_ping_s=0.05, websocket_pong_s=0.1
+        accepting(app), backend, websocket_queue_bytes=KIB, websocket_ping_s=0.05, websocket_pong_s=0.5
     ) as adapter:
         with Visit(adapter) as visit:
             try:
                 visit.opened()
                 for _ in range(4):
                     visit.send(BINARY, b"x" * KIB)
-                for _ in range(5):  # far more than the time for an answer
+                for _ in range(20):  # more than the time for an answer
                     got = visit.read()
                     assert got.opcode == PING
                     visit.send(PONG, got.payload)
@@ -277,7 +277,7 @@ def test_a_client_that_is_not_read_is_not_blamed_for_answers_that_lie_unread(bac
                 go_on.set()
             assert [heard.next() for _ in range(4)] == [KIB] * 4
             while (got := visit.read()).opcode == PING:
-                pass
+                visit.send(PONG, got.payload)
             assert got.payload == b"still here"
 
 
@@ -290,10 +290,10 @@ def test_a_client_is_not_blamed_for_a_loop_that_was_busy_while_its_answer_lay_th
         heard.note("open")
         await answered.wait_on_loop()
         # Nothing turns while this sleeps; the last answer came in time, and nobody has looked at it.
-        time.sleep(0.4)
+        time.sleep(0.8)
         heard.note(await receive())
 
-    with on_loop(accepting(app), backend, websocket_ping_s=0.05, websocket_pong_s=0.2) as adapter:
+    with on_loop(accepting(app), backend, websocket_ping_s=0.05, websocket_pong_s=0.5) as adapter:
         with Visit(adapter) as visit:
             visit.opened()
             assert heard.next() == "open"
@@ -311,11 +311,11 @@ def test_the_time_for_the_answer_to_a_close_is_as_said(backend, close_s):
     async def app(receive, send):
         pass
 
+    since_s = time.monotonic()
     with on_loop(accepting(app), backend, websocket_close_s=close_s) as adapter, Visit(adapter) as visit:
         visit.opened()
-        since_s = time.monotonic()
         visit.wait_until_hung_up()
-        assert close_s <= time.monotonic() - since_s + 0.02 < close_s + 1.0
+        assert close_s <= time.monotonic() - since_s < Limits().websocket_close_s
 
 
 @pytest.mark.requirement("S-026", "A-140")
@@ -325,10 +325,10 @@ def test_the_time_for_the_answer_to_a_close_begins_when_a_slow_client_has_got_to
     async def app(receive, send):
         await send({"type": "websocket.send", "bytes": message})
 
-    with on_loop(accepting(app), ASYNCIO, websocket_close_s=0.2) as adapter:
+    with on_loop(accepting(app), ASYNCIO, websocket_close_s=0.5) as adapter:
         with Visit(adapter, send_buffer_bytes=16 * KIB) as visit:
             came = visit.opened().read_whole(10)
-            for _ in range(10):  # 0.5 s
+            for _ in range(20):  # 1 s
                 came += visit.read_whole(16 * KIB)
                 time.sleep(0.05)
             came += visit.read_whole(len(message) + 10 - len(came))

@@ -295,11 +295,11 @@ def test_a_client_that_reads_slower_than_is_written_is_not_given_up():
                 tasks.start_soon(send, {"type": "websocket.send", "bytes": block})
                 await anyio.sleep(0.02)
 
-    with on_loop(accepting(app), ASYNCIO, response_wait_s=0.25) as adapter:
+    with on_loop(accepting(app), ASYNCIO, response_wait_s=1.0) as adapter:
         with Visit(adapter, send_buffer_bytes=16 * KIB) as visit:
             visit.opened()
             came = bytearray()
-            for _ in range(16):  # slowly at first
+            for _ in range(28):  # slowly at first: 1.4 s
                 came += visit.client.recv(16 * KIB)
                 time.sleep(0.05)
             came += visit.read_whole(senders * (len(block) + 10) - len(came))

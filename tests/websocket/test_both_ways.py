@@ -13,13 +13,13 @@ from tests.integration.raw_websocket import RawSocket
 from tests.integration.websocket_asgi_servers import GTHREAD, ask, dial, ending_of, hosting
 from tests.integration.wsgi_servers import WERKZEUG, Hosted, WSGIServerKind, new_mark
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(45), pytest.mark.requirement("S-040")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(90), pytest.mark.requirement("S-040")]
 
 _APPS = "tests.websocket.both_ways_apps"
 _UVICORN = WSGIServerKind(
     "uvicorn", ("uvicorn", "{app}", "--host", "{host}", "--port", "{port}", "--no-access-log", "--log-level", "warning")
 )
-_WAIT_S = 8
+_WAIT_S = 20
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pytest
 
 from bridge.websocket.asgi_hosting.connections import find_connection
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 20.0
 
 
 class Pair:

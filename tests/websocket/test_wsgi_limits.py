@@ -257,7 +257,7 @@ def test_two_hundred_sockets_leave_no_descriptor_for_the_garbage_collector(app, 
         for _ in range(5):
             await many(40)
         await until(lambda: threads() == 0)
-        assert len(open_descriptors()) <= before + 5
+        await until(lambda: len(open_descriptors()) <= before + 5)  # the last threads are about to close theirs
 
     async def many(count):
         sockets = [Socket() for _ in range(count)]
@@ -288,7 +288,7 @@ def test_denials_leave_no_descriptor_for_the_garbage_collector():
         before = len(open_descriptors())
         for _ in range(50):
             await Socket().call(adapter)
-        assert len(open_descriptors()) <= before + 5
+        await until(lambda: len(open_descriptors()) <= before + 5)  # the last thread is about to close its own
 
     with hosted(app) as adapter, without_gc():
         run(main)

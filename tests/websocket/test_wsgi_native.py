@@ -157,7 +157,7 @@ def test_messages_of_two_threads_are_all_sent_and_those_of_each_in_order():
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join(20)
 
     socket = converse(using(talk))
 
@@ -183,7 +183,7 @@ def test_a_message_of_a_second_thread_never_overtakes_the_accept(backend):
 
         ws._put = slow_put
         ws.accept()
-        other.join(10)
+        other.join(20)
         assert not other.is_alive()
 
     app = using(talk)

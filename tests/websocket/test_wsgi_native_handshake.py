@@ -285,7 +285,7 @@ def test_a_thread_in_receive_wakes_when_another_one_closes(backend):
         reader.start()
         block(entered)
         ws.close(4000)
-        reader.join(10)
+        reader.join(20)
         assert not reader.is_alive()
         return results
 

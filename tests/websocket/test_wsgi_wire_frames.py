@@ -164,7 +164,7 @@ def test_reading_and_writing_in_two_threads_at_the_same_time_loses_nothing(backe
         reader.start()
         for number in range(count):
             wire.write(frame(BINARY, bytes([number]) * size))
-        reader.join(10)
+        reader.join(20)
         assert not reader.is_alive()
         return received
 
