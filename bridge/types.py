@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 Environ: TypeAlias = dict[str, Any]
 """A WSGI ``environ``: exactly a ``dict``. Values under keys without a dot are latin-1 ``str`` (PEP 3333)."""
 
-ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 """What ``sys.exc_info()`` returns."""
 
 

@@ -6,7 +6,9 @@ import logging
 import sys
 from collections.abc import Iterable
 from typing import assert_type
+from wsgiref.simple_server import make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
+from wsgiref.validate import validator
 
 from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
 from asgiref.typing import Scope as ScopeOfAsgiref
@@ -102,6 +104,8 @@ to_wsgi(plain_asgi_app, limits=Limits(startup_s=None))
 to_wsgi(app_of_asgiref)
 to_wsgi(flask_app)
 to_wsgi(app_of_wsgiref)
+validator(to_wsgi(FastAPI()))
+make_server("127.0.0.1", 0, to_wsgi(FastAPI()))
 host = ASGIToWSGI(FastAPI(), lifespan="off", limits=Limits(disconnect_grace_s=3))
 ASGIToWSGI(app_of_asgiref)
 host.startup()
