@@ -1,32 +1,43 @@
-"""A FastAPI application that has taken over some routes, with the Flask and Django it came from mounted behind it.
+"""A FastAPI application with Flask and Django mounted in it, on one pool of worker threads.
 
     uvicorn examples.mounts_in_fastapi:app
 
-This is how a service moves from WSGI to ASGI one route at a time: routes that exist in FastAPI are answered there,
-everything else falls through to the old application, which is mounted last, at the root.
+Routes that exist in FastAPI are answered there, everything else by the old applications. They need not know where they
+are mounted: `url_for()` and `reverse()` give URLs with the prefix.
 """
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, JsonResponse
 from django.urls import path, reverse
 from fastapi import FastAPI
-from flask import Flask, url_for
+from flask import Flask, request, url_for
 
-from bridge import to_asgi
+from bridge import WorkerPool, WSGIToASGI
 
-legacy = Flask(__name__)
+# The old applications; usually each is in a module of its own.
+
+flask_app = Flask(__name__)
 
 
-@legacy.get("/users/<name>")
+@flask_app.get("/users/<name>")
 def user(name: str) -> dict[str, str]:
     return {"user": name, "answered_by": "Flask", "self": url_for("user", name=name)}
 
 
-@legacy.get("/orders/<int:number>")
+@flask_app.get("/orders/<int:number>")
 def order(number: int) -> dict[str, str]:
-    """Not reached at the root any more: FastAPI has this route now. Below /v1 the old answer lives on."""
+    # Not reached at the root any more: FastAPI has this route now. Below /v1 the old answer lives on.
     return {"order": str(number), "answered_by": "Flask", "self": url_for("order", number=number)}
+
+
+@flask_app.get("/currency")
+def currency() -> str:
+    return request.environ["bridge.state"]["currency"]
 
 
 def invoice(_request: HttpRequest, number: int) -> JsonResponse:
@@ -34,9 +45,24 @@ def invoice(_request: HttpRequest, number: int) -> JsonResponse:
 
 
 urlpatterns = [path("invoices/<int:number>", invoice, name="invoice")]
-settings.configure(SECRET_KEY="only an example", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__)  # noqa: S106
+key = os.environ.get("SECRET_KEY", "only an example")
+settings.configure(SECRET_KEY=key, ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__)
 
-app = FastAPI()
+# The new one, around them.
+
+workers = WorkerPool(workers=40)
+shop = WSGIToASGI(flask_app, workers=workers)
+billing = WSGIToASGI(get_wsgi_application(), workers=workers)
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, str]]:
+    yield {"currency": "EUR"}
+    for adapter in (shop, billing):
+        await adapter.drain()
+
+
+app = FastAPI(lifespan=lifespan)
 
 
 @app.get("/orders/{number}")
@@ -45,6 +71,6 @@ async def new_order(number: int) -> dict[str, str]:
 
 
 # The order matters: the first route that matches answers.
-app.mount("/billing", to_asgi(get_wsgi_application()))
-app.mount("/v1", to_asgi(legacy))
-app.mount("/", to_asgi(legacy))
+app.mount("/billing", billing)
+app.mount("/v1", shop)
+app.mount("/", shop)

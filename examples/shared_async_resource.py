@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request
 from flask import Flask
 from flask import request as flask_request
 
-from bridge import call_async, to_asgi
+from bridge import WSGIToASGI, call_async
 
 
 class Pool:
@@ -32,10 +32,18 @@ class Pool:
         for number in range(size):
             self._free.put_nowait(f"connection {number}")
 
-    async def fetch(self, query: str, *parameters: Any) -> dict[str, Any]:
-        """Wait for a free connection, and run a query on it."""
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[str]:
+        """Wait for a free connection, and have it to yourself."""
         connection = await self._free.get()
         try:
+            yield connection
+        finally:
+            self._free.put_nowait(connection)
+
+    async def fetch(self, query: str, *parameters: Any) -> dict[str, Any]:
+        """Run one query, on whichever connection is free."""
+        async with self.acquire() as connection:
             await asyncio.sleep(0.01)  # the database is thinking
             self.queries += 1
             return {
@@ -44,9 +52,12 @@ class Pool:
                 "answered_by": connection,
                 "on_the_loop_of_the_pool": asyncio.get_running_loop() is self.loop,
             }
-        finally:
-            self._free.put_nowait(connection)
 
+    async def close(self) -> None:
+        print(f"the pool is closed after {self.queries} queries", flush=True)
+
+
+# The old application: each view calls what is on the loop, and waits for it in its thread.
 
 flask_app = Flask(__name__)
 
@@ -57,9 +68,30 @@ def user_from_flask(number: int) -> dict[str, Any]:
     return call_async(pool.fetch, "select * from users where id = ?", number)
 
 
+async def move_money(pool: Pool, amount: int) -> dict[str, Any]:
+    """Do two things on one connection, within five seconds."""
+    async with asyncio.timeout(5), pool.acquire() as connection:
+        pool.queries += 2
+        return {"moved": amount, "on": [connection] * 2}
+
+
+@flask_app.post("/transfers/<int:amount>")
+def transfer(amount: int) -> dict[str, Any]:
+    pool: Pool = flask_request.environ["bridge.state"]["pool"]
+    return call_async(move_money, pool, amount)
+
+
+old = WSGIToASGI(flask_app)
+
+# The new one, around it, on the same pool.
+
+
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    yield {"pool": Pool(size=3)}
+    pool = Pool(size=3)
+    yield {"pool": pool}
+    await old.drain()  # first those who use it
+    await pool.close()
 
 
 app = FastAPI(lifespan=lifespan)
@@ -77,4 +109,4 @@ async def queries(request: Request) -> dict[str, int]:
     return {"queries": pool.queries}
 
 
-app.mount("/flask", to_asgi(flask_app))
+app.mount("/flask", old)

@@ -76,16 +76,6 @@ def wait_for(is_so: Callable[[], bool], what: str, timeout_s: float = 10.0) -> N
         time.sleep(0.02)
 
 
-def test_each_example_is_run_by_a_test() -> None:
-    examples = {path.stem for path in (TOP / "examples").glob("*.py")} - {"__init__"}
-
-    tests = Path(__file__).parent
-    paths = [*tests.glob("test_example*.py"), tests / "browsers" / "test_chat.py"]
-    source = "".join(path.read_text(encoding="utf-8") for path in paths)
-
-    assert {name for name in examples if f'"{name}"' not in source and f"examples/{name}.py" not in source} == set()
-
-
 @pytest.mark.parametrize(
     "command",
     [

@@ -97,23 +97,6 @@ def assert_background_work_was_done(server: Server) -> None:
     until(lambda: said(server.log(), "order confirmed"), "the background work")
 
 
-def test_each_recipe_is_run_by_a_test_or_named_by_another_one() -> None:
-    paths = [Path(__file__), Path(__file__).parent / "browsers" / "test_chat.py"]
-    tests = "".join(path.read_text(encoding="utf-8") for path in paths)
-    recipes = {path: path.read_text(encoding="utf-8") for path in FOLDER.iterdir() if path.is_file()}
-
-    def is_named(path: Path) -> bool:
-        if path.name in tests or re.search(rf"\b{path.stem}:app", tests):
-            return True
-        # A module or a file that is named by the settings of a server, or imported.
-        named = re.compile(
-            rf"(= {path.stem}:app|\"{path.stem}:app|/{re.escape(path.name)}\b|^from {path.stem} )", re.MULTILINE
-        )
-        return any(named.search(text) for other, text in recipes.items() if other != path)
-
-    assert {path.name for path in recipes if not is_named(path)} == set()
-
-
 # ---- Servers --------------------------------------------------------------------------------------------------------
 
 

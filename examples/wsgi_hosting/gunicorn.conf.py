@@ -6,6 +6,8 @@ startup that fails stops the server, and the shutdown is run before gunicorn's o
 
 from typing import Any
 
+from bridge import ASGIToWSGI
+
 wsgi_app = "wsgi:app"
 bind = "127.0.0.1:8000"
 workers = 2
@@ -15,9 +17,10 @@ threads = 32
 
 
 def post_worker_init(worker: Any) -> None:
-    worker.wsgi.startup()
+    if isinstance(worker.wsgi, ASGIToWSGI):  # and not an application that has one inside
+        worker.wsgi.startup()
 
 
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn passes it
-    if worker.wsgi is not None:  # it is, where the application could not be imported
+    if isinstance(worker.wsgi, ASGIToWSGI):  # and not None, where the application could not be imported
         worker.wsgi.shutdown()
