@@ -71,7 +71,8 @@ def test_links_to_headings_lead_to_one(page: Path) -> None:
 def test_files_that_are_named_exist(page: Path) -> None:
     named = re.findall(r"`((?:examples|benchmarks|tests|docs|bridge)/[\w/.-]+)`", page.read_text(encoding="utf-8"))
 
-    assert [name for name in named if not (TOP / name).exists()] == []
+    package = Path(bridge.__file__).parents[1]  # elsewhere, where the suite is run against an installed wheel
+    assert [name for name in named if not ((TOP / name).exists() or (package / name).exists())] == []
 
 
 def test_each_page_can_be_reached_from_the_index() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import bridge
 from bridge import Limits, to_asgi
 from bridge.websocket.asgi_hosting.handshaken import POLICY_VIOLATION, TRY_AGAIN_LATER
 from bridge.websocket.asgi_hosting.servant import _WITHOUT_SOCKETS
@@ -19,6 +21,7 @@ from tests.docs.test_tables import BARE_SCOPE, limits_used_in
 from tests.integration.websocket_asgi_servers import SOCKET_SERVERS
 from tests.integration.websocket_wsgi_driving import PECULIAR, Peculiar
 
+PACKAGE = Path(bridge.__file__).parent
 PAGE = "recipes/websockets.md"
 ON_WSGI = "In an ASGI application, on a WSGI server"
 
@@ -101,9 +104,9 @@ def test_the_table_of_limits_has_each_with_its_default() -> None:
 
 
 def test_the_limits_that_hold_in_both_directions_are_those_that_are_used_in_both() -> None:
-    rooms = {name: list((TOP / "bridge" / name).rglob("*.py")) for name in ("websocket/wsgi_hosting", "_wsgi_hosting")}
+    rooms = {name: list((PACKAGE / name).rglob("*.py")) for name in ("websocket/wsgi_hosting", "_wsgi_hosting")}
     used = {name for paths in rooms.values() for name in limits_used_in(*paths) if name.startswith("websocket")}
-    used |= {name for name in limits_used_in(TOP / "bridge" / "wsgi_to_asgi.py") if name.startswith("websocket")}
+    used |= {name for name in limits_used_in(PACKAGE / "wsgi_to_asgi.py") if name.startswith("websocket")}
 
     first_two = [codes(row[0])[0] for row in table(PAGE, "Limits")][:2]
 

@@ -1,0 +1,1 @@
+"""A site in Django, as the programs in the documentation import it."""
