@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 from wsgiref import validate
+from wsgiref.util import is_hop_by_hop
 
 from bridge.doctor.probing import HEADERS, READ_BYTES, REQUESTS, TIMEOUT_S, Seen, Violation, last_line, length_from
 from bridge.doctor.report import Probe
@@ -128,6 +129,8 @@ class _Exchange:
         if isinstance(status, str) and (len(status) < _STATUS_LENGTH or status[3] != " "):
             self._break(f"the status is {status!r}; it takes three digits, a space and a reason")
         for name, value in _pairs(headers):
+            if is_hop_by_hop(name):
+                self._break(f"it sets the hop-by-hop field {name!r}; the connection belongs to the server")
             if name.lower() == "content-type":
                 seen.content_type = value
             elif name.lower() == "content-length":

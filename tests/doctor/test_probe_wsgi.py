@@ -168,6 +168,9 @@ def _long_after_output(environ, start_response):
         pytest.param(answering(200), "Status", id="status a number"),
         pytest.param(answering(headers=[("A", 1)]), "Header value", id="value a number"),
         pytest.param(answering(headers=[("A", "b\nc")]), "Bad header value", id="line break"),
+        pytest.param(
+            answering(headers=[*TEXT, ("Connection", "close")]), "hop-by-hop field 'Connection'", id="hop-by-hop"
+        ),
         pytest.param(answering(headers=[*TEXT, ("Content-Length", "4")]), "5 were sent", id="too much"),
         pytest.param(answering(headers=[*TEXT, ("Content-Length", "9")]), "9 bytes, but 5", id="too little"),
         pytest.param(answering(headers=[*TEXT, ("Content-Length", "x")]), "no number", id="length no number"),
