@@ -10,6 +10,8 @@ from tests.docs.blocks import blocks_in, programs_of
 from tests.docs.pages import PAGES
 from tests.docs.typed_blocks import complaints, source_of
 
+pytestmark = pytest.mark.once
+
 pytest.importorskip("mypy", reason="mypy comes with the extra lint")
 
 WRONG = """\

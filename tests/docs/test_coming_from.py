@@ -31,6 +31,8 @@ from tests.docs.coming_from import (
 )
 from tests.docs.pages import TOP, text_of
 
+pytestmark = pytest.mark.once
+
 NAMES: Final = ("a2wsgi", "asgiref", "starlette", "uvicorn", "hypercorn")
 ROOMS: Final = (
     to_asgi_bodies, to_asgi_environ, to_asgi_responses, to_asgi_threads,

@@ -26,7 +26,8 @@ from site_tools.screenshots import Screen, serving, show_on, visit
 from tests.browsers.chromium import running_chromium, why_unavailable
 from tests.docs.pages import PAGES, TOP, text_of
 
-pytestmark = pytest.mark.timeout(200)  # other tests that run beside this one want the processors, too
+# Other tests that run beside this one want the processors, too.
+pytestmark = [pytest.mark.once, pytest.mark.timeout(200)]
 
 BLOCK = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BUILD_S = 150.0
@@ -231,10 +232,6 @@ def test_no_line_of_a_diagram_has_a_semicolon_which_would_end_it() -> None:
 # ---- In a browser -----------------------------------------------------------------------------------------------
 
 
-PYTHONS = 3
-"""A browser takes its time, and sees the same whatever Python has built the site: each version shows it other pages."""
-
-
 def without_search_index(folder: Path) -> None:
     """Leave nothing to search for: each page would spend most of its time on preparing for it."""
     path = folder / "search" / "search_index.json"
@@ -252,7 +249,7 @@ def test_no_page_is_wider_than_a_phone_and_every_diagram_is_drawn_from_what_the_
     addresses += sorted(set(site.pages) - set(addresses))[:2]
     with serving(site.folder) as url, running_chromium() as chromium, chromium.page("about:blank") as page:
         show_on(chromium, page, PHONE)
-        for address in addresses[sys.version_info.minor % PYTHONS :: PYTHONS]:
+        for address in addresses:
             visit(chromium, page, url + address)
             width = page.evaluate("document.documentElement.scrollWidth")
             if width > PHONE.width:

@@ -22,7 +22,7 @@ from tests.integration.servers import (
     running,
 )
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.once, pytest.mark.live]
 
 KINDS: dict[str, ServerKind] = {
     "uvicorn": UVICORN_HTTPTOOLS,

@@ -22,6 +22,8 @@ from tests.integration.raw import Connection
 from tests.integration.servers import HOST, free_port
 from tests.meeting import Hold, until
 
+pytestmark = pytest.mark.once
+
 PAGE = (TOP / "docs" / "recipes" / "kubernetes.md").read_text(encoding="utf-8")
 
 

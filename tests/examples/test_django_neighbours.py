@@ -15,7 +15,7 @@ from tests.docs.pages import TOP
 from tests.examples.following import follow
 from tests.examples.running import environment
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.once, pytest.mark.live, pytest.mark.timeout(120)]
 
 PROBE_S = 60
 PROBE = Path(__file__).with_name("django_probe.py")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.examples.following import follow
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.once, pytest.mark.live, pytest.mark.timeout(120)]
 
 
 def test_the_page_on_many_applications_can_be_followed_to_its_end(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.examples.running import WSGI_HOSTING, environment
 from tests.integration.servers import ServerKind, running
 
-pytestmark = [pytest.mark.live, pytest.mark.skipif(find_spec("mcp") is None, reason="needs mcp")]
+pytestmark = [pytest.mark.once, pytest.mark.live, pytest.mark.skipif(find_spec("mcp") is None, reason="needs mcp")]
 
 GUNICORN = ServerKind(
     "gunicorn", ("gunicorn", "--threads", "32", "-b", "{host}:{port}", "--no-control-socket", "{app}")

@@ -18,6 +18,8 @@ from bridge import to_asgi
 from tests.docs.pages import TOP
 from tests.examples.following import follow
 
+pytestmark = pytest.mark.once
+
 FOLDER = TOP / "examples" / "moving"
 FILES = {"old.py", "sessions.py", "new.py", "test_moved.py", "outside.py"}
 

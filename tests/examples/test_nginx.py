@@ -29,6 +29,7 @@ from tests.meeting import until
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.live,
     pytest.mark.skipif(NGINX is None, reason="needs nginx"),
     pytest.mark.skipif(not Path("/etc/nginx/uwsgi_params").exists(), reason="needs nginx's own uwsgi_params"),

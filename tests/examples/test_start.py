@@ -9,7 +9,7 @@ import pytest
 from tests.docs.pages import TOP
 from tests.examples.following import follow
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.once, pytest.mark.live]
 
 
 @pytest.mark.timeout(120)  # five servers, one after another

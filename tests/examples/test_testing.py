@@ -12,7 +12,7 @@ import pytest
 
 from tests.examples.running import TOP, environment
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.once, pytest.mark.live]
 
 FOLDER = TOP / "examples" / "testing"
 

@@ -56,13 +56,14 @@ def _children_that_serve(hosted: Hosted, requests: int) -> set[int]:
 
 
 def _wait_until_all_serve(hosted: Hosted) -> None:
-    """Signals that come while a child of uWSGI still loads the application are lost on it."""
+    """Signals that come while a child of uWSGI still loads the application are lost on it, and some servers swallow
+    Ctrl-C, like all exceptions, until they have done with a request.
+    """
     if hosted.kind.processes > 1:
         _children_that_serve(hosted, 3)
         return
     assert hosted.is_well()
-    if hosted.kind is WSGIREF:  # it swallows Ctrl-C, like all exceptions, until it has done with a request
-        hosted.server.wait_until_idle()
+    hosted.server.wait_until_idle()
 
 
 @pytest.mark.requirement("A-102", "A-103", "A-118", "A-119", "A-120", "A-121")

@@ -13,6 +13,8 @@ from releasing.archives import faults_of_sdist, faults_of_wheel
 from releasing.installed import QUICK
 from releasing.tree import TOP
 
+pytestmark = pytest.mark.once
+
 REPOSITORY = ("bridge/__init__.py", "bridge/py.typed", "tests/test_it.py", "run", "pyproject.toml")
 INFORMATION = "wsgi_asgi_bridge-1.5.0.dist-info"
 METADATA = "Metadata-Version: 2.4\nName: wsgi-asgi-bridge\nVersion: {version}\n\n{description}"

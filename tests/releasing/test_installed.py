@@ -14,7 +14,7 @@ from releasing import __main__ as program
 from releasing.faults import ReleaseError
 from releasing.installed import isolated, make_environment, require_wheel, unpack_suite
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.once, pytest.mark.timeout(120)]
 
 
 def small_wheel(directory: Path) -> Path:

@@ -11,7 +11,7 @@ from releasing import tree
 from releasing.faults import ReleaseError
 from releasing.tree import TOP, changelog, fragments_of, set_version, version_of
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.once, pytest.mark.timeout(120)]
 
 
 @pytest.fixture

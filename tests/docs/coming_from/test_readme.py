@@ -14,6 +14,8 @@ from tests.docs.coming_from import hosts, looks
 from tests.docs.pages import TOP
 from tests.docs.test_coming_from import ROOMS, ROWS
 
+pytestmark = pytest.mark.once
+
 assert ROOMS  # the looks have registered themselves
 
 
