@@ -1,4 +1,3 @@
-
 """What has been moved answers as it did before.
 
 pytest test_moved.py
