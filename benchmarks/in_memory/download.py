@@ -28,6 +28,7 @@ def run(settings: Settings) -> list[Comparison]:
         download,
         unit="ms",
         per=1e3,
+        turns=settings.pick(3, 1),
         native=apps.native_stream(apps.BLOCK, count),
         targets={A2WSGI: 1 / 20},
     )

@@ -27,6 +27,7 @@ def run(settings: Settings) -> list[Comparison]:
         stream,
         unit="ms",
         per=1e3,
+        turns=settings.pick(3, 1),
         native=apps.native_stream(apps.SMALL_BLOCK, count),
         targets={NATIVE: 4, A2WSGI: 1 / 40},
     )

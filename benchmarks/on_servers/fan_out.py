@@ -13,8 +13,9 @@ import statistics
 from collections.abc import Mapping
 from functools import partial
 
+from benchmarks import pinning
 from benchmarks.in_memory.adapters import A2WSGI, BRIDGE
-from benchmarks.on_servers import hosts, pinning, servers
+from benchmarks.on_servers import hosts, servers
 from benchmarks.on_servers.event_client import audience
 from benchmarks.on_servers.load import MEMORY, measured, usage_during
 from benchmarks.on_servers.servers import Command

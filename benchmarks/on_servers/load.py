@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-from benchmarks.on_servers import pinning, servers
+from benchmarks import pinning
+from benchmarks.on_servers import servers
 from benchmarks.on_servers.processes import Usage, usage_of
 from benchmarks.on_servers.servers import Command, Server
 from benchmarks.on_servers.wrk import wrk

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from benchmarks.on_servers import wrk as load
-from benchmarks.on_servers.pinning import cores, pinned_to
+from benchmarks.pinning import cores, pinned_to
 
 __all__ = ["Command", "Server", "cores", "free_port", "has_wrk", "running", "server", "uvicorn", "wrk"]
 

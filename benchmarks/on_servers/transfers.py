@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from benchmarks import pinning
 from benchmarks.in_memory.adapters import A2WSGI, BRIDGE, NATIVE
-from benchmarks.on_servers import hosts, pinning
+from benchmarks.on_servers import hosts
 from benchmarks.on_servers.load import MEMORY, Running, measured, usage_during
 from benchmarks.on_servers.served_transfers import BLOCK
 from benchmarks.on_servers.servers import Command, Server

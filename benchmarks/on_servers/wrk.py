@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 
-from benchmarks.on_servers.pinning import cores, pinned_to
+from benchmarks.pinning import cores, pinned_to
 
 MISSING = "Skipped: wrk is not installed (`apt-get install wrk`)."
 _END_S = 30.0

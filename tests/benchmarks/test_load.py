@@ -15,10 +15,10 @@ from benchmarks.in_memory.adapters import BRIDGE
 from benchmarks.on_servers import hosts, processes, served, served_by_wsgi, servers, under_servers
 from benchmarks.on_servers import under_wsgi_servers as on_wsgi
 from benchmarks.on_servers.load import measured, usage_during
-from benchmarks.on_servers.pinning import pinned_to
 from benchmarks.on_servers.processes import Usage, family, parse_stat, usage_of
 from benchmarks.on_servers.servers import Command
 from benchmarks.on_servers.wrk import Report, parse
+from benchmarks.pinning import pinned_to
 from benchmarks.results import Column, Comparison
 from benchmarks.settings import Settings
 
