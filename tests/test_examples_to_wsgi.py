@@ -11,9 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,8 @@ import httpx
 import pytest
 
 from tests.backends import ASYNCIO
-from tests.integration.servers import HOST, Server, ServerKind, free_port
+from tests.examples import running
+from tests.integration.servers import HOST, Server, free_port
 from tests.integration.wsgi_programs.apache_server import why_unavailable as why_no_apache
 from tests.meeting import until
 
@@ -30,40 +29,16 @@ pytestmark = pytest.mark.live
 
 TOP = Path(__file__).resolve().parent.parent
 FOLDER = TOP / "examples" / "wsgi_hosting"
-ENVIRONMENT = os.environ | {"PYTHONPATH": f"{TOP}{os.pathsep}{FOLDER}", "PYTHONUNBUFFERED": "1"}
-START_S = 30.0
+ENVIRONMENT = running.environment(FOLDER)
 
 
-@contextlib.contextmanager
 def started(
     directory: Path, *command: str, port: int | None = None, environment: dict[str, str] | None = None
-) -> Iterator[Server]:
+) -> contextlib.AbstractContextManager[Server]:
     """Start a server; ``{port}`` in its command is a free port. It is stopped at the end if it still runs."""
     port = port or free_port()
-    log_path = directory / "server.log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [part.replace("{port}", str(port)) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=directory,
-            env=environment or ENVIRONMENT,
-            start_new_session=True,
-        )
-    server = Server(ServerKind(Path(command[0]).name, ()), port, process, log_path)
-    try:
-        deadline_s = time.monotonic() + START_S
-        while not server.is_listening():
-            assert process.poll() is None, server.log()
-            assert time.monotonic() < deadline_s, server.log()
-            time.sleep(0.02)
-        yield server
-    finally:
-        if process.poll() is None:
-            server.stop()
-        else:
-            server.wait(0)
+    replaced = [part.replace("{port}", str(port)) for part in command]
+    return running.started(directory, Path(command[0]).name, replaced, port, environment or ENVIRONMENT)
 
 
 def python(directory: Path, *arguments: str) -> contextlib.AbstractContextManager[Server]:
