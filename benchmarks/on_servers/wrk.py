@@ -67,7 +67,7 @@ def parse(output: str) -> Report:
         raise RuntimeError(f"requests failed: {'; '.join(failures)}")
     requests = re.search(r"^\s*([0-9]+) requests in ", output, re.MULTILINE)
     rate = re.search(r"^Requests/sec:\s+([0-9.]+)", output, re.MULTILINE)
-    p99 = re.search(r"^\s*99%\s+([0-9.]+)(us|ms|s|m)$", output, re.MULTILINE)
+    p99 = re.search(r"^\s*99%\s+([0-9.]+)(us|ms|s|m)\s*$", output, re.MULTILINE)
     if requests is None or rate is None or p99 is None or int(requests[1]) == 0:
         raise RuntimeError(f"wrk said something else than expected:\n{output}")
     return Report(int(requests[1]), float(rate[1]), float(p99[1]) * _MS[p99[2]])

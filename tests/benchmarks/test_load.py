@@ -57,8 +57,8 @@ Transfer/sec:      2.45MB
     [
         pytest.param("981.00us", 0.981, id="microseconds"),
         pytest.param("3.02ms", 3.02, id="milliseconds"),
-        pytest.param("1.25s", 1250, id="seconds"),
-        pytest.param("1.50m", 90_000, id="minutes"),
+        pytest.param("1.25s ", 1250, id="seconds, which wrk fills up to three characters"),
+        pytest.param("1.50m ", 90_000, id="minutes"),
     ],
 )
 def test_a_report_is_read_with_its_units(p99, expected_ms):
