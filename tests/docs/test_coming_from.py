@@ -149,7 +149,7 @@ def test_each_page_has_its_tables() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_page_speaks_of_the_version_that_is_tried(name: str) -> None:
+def test_a_page_says_which_version_it_was_written_for(name: str) -> None:
     [written] = re.findall(rf"^Compared with {name} ([\d.]+);", page_of(name), re.MULTILINE)
     installed = importlib.metadata.version(name)
 
